@@ -1,0 +1,1 @@
+//! Image data sets: the embedded one and files the user brings.

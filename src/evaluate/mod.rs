@@ -1,0 +1,1 @@
+//! What an architecture is worth: short trainings and their curves.

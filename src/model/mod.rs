@@ -1,0 +1,1 @@
+//! burn models built from a network.

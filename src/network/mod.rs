@@ -1,0 +1,125 @@
+//! The network: a typed graph of primitive operators with every shape known.
+//! This is the one form between the search space and everything that consumes
+//! an architecture (burn, ONNX, cost features, drawings). It knows nothing of
+//! choices: those are resolved before a `Network` exists.
+
+mod cost;
+mod hash;
+mod op;
+mod shape;
+mod simplify;
+mod weights;
+
+pub use cost::Costs;
+pub use hash::NetworkHash;
+pub use op::{Activation, Conv, Op, PoolKind, ShapeError};
+pub use shape::Shape;
+pub use weights::{Array, ParamSpec, Role, Weights, WeightsError};
+
+use serde::{Deserialize, Serialize};
+
+/// Index of a node in [`Network::nodes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NodeId(pub usize);
+
+/// An operator, where its inputs come from and what it produces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    pub op: Op,
+    pub inputs: Vec<NodeId>,
+    /// Output shape of one sample.
+    pub shape: Shape,
+}
+
+/// A network with one input (node 0) and one output. Nodes stand in
+/// topological order: a node's inputs always have smaller indices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    nodes: Vec<Node>,
+    output: NodeId,
+}
+
+impl Network {
+    /// A network that is its input; grow it with [`push`](Self::push).
+    pub fn new(input: Shape) -> Self {
+        Network {
+            nodes: vec![Node {
+                op: Op::Input,
+                inputs: Vec::new(),
+                shape: input,
+            }],
+            output: NodeId(0),
+        }
+    }
+
+    /// The input's node.
+    pub fn input(&self) -> NodeId {
+        NodeId(0)
+    }
+
+    pub fn output(&self) -> NodeId {
+        self.output
+    }
+
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    pub fn shape(&self, id: NodeId) -> Shape {
+        self.nodes[id.0].shape
+    }
+
+    pub fn input_shape(&self) -> Shape {
+        self.nodes[0].shape
+    }
+
+    pub fn output_shape(&self) -> Shape {
+        self.shape(self.output)
+    }
+
+    /// Shapes of a node's inputs, in order.
+    pub fn input_shapes(&self, node: &Node) -> Vec<Shape> {
+        node.inputs.iter().map(|i| self.shape(*i)).collect()
+    }
+
+    /// Appends an operator and makes it the output.
+    ///
+    /// # Errors
+    /// When the operator does not accept the inputs' shapes.
+    pub fn push(&mut self, op: Op, inputs: &[NodeId]) -> Result<NodeId, ShapeError> {
+        let shapes: Vec<Shape> = inputs.iter().map(|i| self.shape(*i)).collect();
+        let shape = op.infer(&shapes)?;
+        self.nodes.push(Node {
+            op,
+            inputs: inputs.to_vec(),
+            shape,
+        });
+        self.output = NodeId(self.nodes.len() - 1);
+        Ok(self.output)
+    }
+
+    /// Makes an existing node the output (for builders that end elsewhere than
+    /// at the last push).
+    pub fn set_output(&mut self, id: NodeId) {
+        assert!(id.0 < self.nodes.len(), "no node {}", id.0);
+        self.output = id;
+    }
+
+    /// For every node, the nodes that read it.
+    pub fn consumers(&self) -> Vec<Vec<NodeId>> {
+        let mut consumers = vec![Vec::new(); self.nodes.len()];
+        for (index, node) in self.nodes.iter().enumerate() {
+            for input in &node.inputs {
+                consumers[input.0].push(NodeId(index));
+            }
+        }
+        consumers
+    }
+}
+
+#[cfg(test)]
+mod tests;
