@@ -180,7 +180,7 @@ impl Model {
             if let Some(data) = data(*slot) {
                 let array = Array {
                     dims: spec.dims.clone(),
-                    data: data.into_vec().expect("the model's tensors are f32"),
+                    data: data.try_into_vec().expect("the model's tensors are f32"),
                 };
                 weights.tensors.insert(spec.name(), array);
             }

@@ -71,7 +71,7 @@ impl InferenceSession {
         self.model
             .forward(self.input.clone())
             .into_data()
-            .into_vec()
+            .try_into_vec()
             .expect("logits are f32")
     }
 }
