@@ -210,13 +210,13 @@ fn sums_products_and_concatenations() {
     let gate = push(&mut net, Op::GlobalPool { kind: PoolKind::Avg }, &[sum]);
     let gate = push(&mut net, Op::Activation(Activation::Sigmoid), &[gate]);
     let gated = push(&mut net, Op::Mul, &[sum, gate]);
-    push(&mut net, Op::Concat, &[gated, b, zero, whole]);
+    let all = push(&mut net, Op::Concat, &[gated, b, zero, whole]);
     check(&net);
-    let reduced = push(&mut net, Op::Zero { stride: 4 }, &[net.output()]);
+    let reduced = push(&mut net, Op::Zero { stride: 4 }, &[all]);
     let pooled = push(
         &mut net,
         Op::Pool { kind: PoolKind::Max, kernel: 3, stride: 4, padding: 1 },
-        &[NodeId(13 - 4)],
+        &[all],
     );
     assert_eq!(net.shape(reduced), net.shape(pooled));
     push(&mut net, Op::Add, &[reduced, pooled]);
