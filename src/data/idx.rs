@@ -19,7 +19,10 @@ pub(super) struct IdxImages {
 pub(super) fn images(path: &Path, bytes: &[u8]) -> Result<IdxImages, DataError> {
     let (dims, pixels) = parse::<3>(path, bytes)?;
     if dims[1] == 0 || dims[2] == 0 {
-        return Err(corrupt(path, format!("its images are {}x{}", dims[1], dims[2])));
+        return Err(corrupt(
+            path,
+            format!("its images are {}x{}", dims[1], dims[2]),
+        ));
     }
     Ok(IdxImages {
         height: dims[1],
@@ -49,14 +52,20 @@ fn parse<const D: usize>(path: &Path, bytes: &[u8]) -> Result<([usize; D], Vec<u
     };
     let header = 4 * (1 + D);
     if bytes.len() < header {
-        return Err(corrupt(path, format!("it ends within its {header} header bytes")));
+        return Err(corrupt(
+            path,
+            format!("it ends within its {header} header bytes"),
+        ));
     }
     // 0x08 means unsigned bytes; the last byte is the number of dimensions.
     let magic = word(0).expect("the header is there");
     if magic != 0x0800 | D as u32 {
         return Err(corrupt(
             path,
-            format!("it starts with {magic:#010x}, not the IDX mark {:#010x}", 0x0800 | D as u32),
+            format!(
+                "it starts with {magic:#010x}, not the IDX mark {:#010x}",
+                0x0800 | D as u32
+            ),
         ));
     }
     let dims: [usize; D] =

@@ -261,8 +261,7 @@ fn read_cifar10(dir: &Path) -> Result<Raw, DataError> {
 }
 
 fn read_cifar100(dir: &Path) -> Result<Raw, DataError> {
-    let part =
-        |file: &str| read_cifar_files(dir, &[file.into()], Cifar::Hundred, CIFAR100_FILES);
+    let part = |file: &str| read_cifar_files(dir, &[file.into()], Cifar::Hundred, CIFAR100_FILES);
     // The official archive carries the names; the numbers do without it.
     let names: Vec<String> = fs::read_to_string(dir.join("fine_label_names.txt"))
         .map(|text| text.split_whitespace().map(String::from).collect())
@@ -270,7 +269,9 @@ fn read_cifar100(dir: &Path) -> Result<Raw, DataError> {
     let classes = if names.len() == Cifar::Hundred.classes() {
         names
     } else {
-        (0..Cifar::Hundred.classes()).map(|c| c.to_string()).collect()
+        (0..Cifar::Hundred.classes())
+            .map(|c| c.to_string())
+            .collect()
     };
     Ok(Raw {
         shape: Shape::image(3, 32, 32),

@@ -48,7 +48,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         TrainConfig {
             epochs: 2,
-            batch_size: 64,
+            batch_size: 32,
             learning_rate: 0.1,
             weight_decay: 5e-4,
             momentum: 0.9,
@@ -88,7 +88,9 @@ pub struct Outcome {
 /// Why a network was not trained to the end.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    #[error("training diverged: the loss is not finite at step {step} of epoch {epoch}; a lower learning rate may help")]
+    #[error(
+        "training diverged: the loss is not finite at step {step} of epoch {epoch}; a lower learning rate may help"
+    )]
     Diverged { epoch: usize, step: usize },
     #[error("training was cancelled")]
     Cancelled,

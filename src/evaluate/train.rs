@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use burn::module::{ModuleVisitor, Param, ParamGroup};
 use burn::module::Module;
+use burn::module::{ModuleVisitor, Param, ParamGroup};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
@@ -72,7 +72,12 @@ pub fn train(
                 .try_into_vec()
                 .expect("logits are f32");
             right += count_right(&values, labels.iter().copied());
-            let targets = targets(&labels, dataset.classes.len(), config.label_smoothing, &device);
+            let targets = targets(
+                &labels,
+                dataset.classes.len(),
+                config.label_smoothing,
+                &device,
+            );
             let loss = -(log_softmax(logits, 1) * targets).sum() / batch_size as f32;
             let value = loss.clone().detach().into_scalar::<f32>() as f64;
             if !value.is_finite() {
@@ -87,7 +92,15 @@ pub fn train(
         }
         let validate = config.validate_each_epoch || epoch == config.epochs;
         let validation_accuracy = validate
-            .then(|| accuracy(network, &model.to_weights(), dataset, &dataset.validation, &device))
+            .then(|| {
+                accuracy(
+                    network,
+                    &model.to_weights(),
+                    dataset,
+                    &dataset.validation,
+                    &device,
+                )
+            })
             .transpose()?;
         let record = EpochRecord {
             epoch,

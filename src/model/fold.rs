@@ -57,7 +57,12 @@ pub fn fold_batch_norm(
             .expect("the same operators on the same shapes");
         new_id.push(id);
         let Some(norm) = norm else {
-            for role in [Role::Weight, Role::Bias, Role::RunningMean, Role::RunningVar] {
+            for role in [
+                Role::Weight,
+                Role::Bias,
+                Role::RunningMean,
+                Role::RunningVar,
+            ] {
                 if let Some(array) = tensor(index, role) {
                     arrays.push((id, role, array.clone()));
                 }
@@ -93,7 +98,8 @@ pub fn fold_batch_norm(
     let mut out = Weights::default();
     for (node, role, array) in arrays {
         let dims = array.dims.clone();
-        out.tensors.insert(ParamSpec { node, role, dims }.name(), array);
+        out.tensors
+            .insert(ParamSpec { node, role, dims }.name(), array);
     }
     Ok((folded, out))
 }

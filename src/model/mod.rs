@@ -139,14 +139,25 @@ impl Model {
             Layout::ChannelsLast => channels_last(images),
         });
         for step in &self.plan.steps {
+            // The last reader takes the tensor itself, so that its buffer can be
+            // reused.
             let inputs = step
                 .inputs
                 .iter()
-                .map(|input| values[*input].clone().expect("kept for its readers"))
+                .enumerate()
+                .map(|(place, input)| {
+                    let again = step.inputs[place + 1..].contains(input);
+                    let value = if step.frees.contains(input) && !again {
+                        values[*input].take()
+                    } else {
+                        values[*input].clone()
+                    };
+                    value.expect("kept for its readers")
+                })
                 .collect();
             values[step.output] = Some(self.execute(step, inputs));
-            for freed in &step.frees {
-                values[*freed] = None;
+            if step.frees.contains(&step.output) {
+                values[step.output] = None;
             }
         }
         let output = values[self.plan.output].take().expect("the last step's");
@@ -254,9 +265,7 @@ impl Model {
         let bias = step.bias.map(|bias| self.vectors[bias].val());
         match self.layout {
             Layout::ChannelsLast => cpu::conv(conv, x, filters, bias, step.activation),
-            Layout::ChannelsFirst => {
-                self.activated(step, portable::conv(conv, x, filters, bias))
-            }
+            Layout::ChannelsFirst => self.activated(step, portable::conv(conv, x, filters, bias)),
         }
     }
 
@@ -314,9 +323,7 @@ impl Model {
         match self.layout {
             Layout::ChannelsFirst => x.reshape([batch, a * b * c, 1, 1]),
             Layout::ChannelsLast if a * b == 1 => x,
-            Layout::ChannelsLast => {
-                x.permute([0, 3, 1, 2]).reshape([batch, 1, 1, a * b * c])
-            }
+            Layout::ChannelsLast => x.permute([0, 3, 1, 2]).reshape([batch, 1, 1, a * b * c]),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The operators on any burn backend, from burn's own tensor operations, on
 //! tensors laid out `N x C x H x W`.
 
+use burn::tensor::Tensor;
 use burn::tensor::activation as burn_activation;
 use burn::tensor::module;
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
-use burn::tensor::Tensor;
 
 use crate::network::{Activation, Conv, PoolKind};
 

@@ -38,7 +38,11 @@ pub(super) fn forward(network: &Network, weights: &Weights, image: &[f32]) -> Ve
             Op::Linear { .. } => {
                 let weight = param(Role::Weight).unwrap();
                 let bias = param(Role::Bias).map_or(0.0, |bias| bias[[c]]);
-                bias + x.iter().enumerate().map(|(i, x)| weight[[c, i]] * x).sum::<f64>()
+                bias + x
+                    .iter()
+                    .enumerate()
+                    .map(|(i, x)| weight[[c, i]] * x)
+                    .sum::<f64>()
             }
             Op::BatchNorm => {
                 let part = |role| param(role).unwrap()[[c]];
@@ -61,9 +65,10 @@ pub(super) fn forward(network: &Network, weights: &Weights, image: &[f32]) -> Ve
                 }
                 pool(kind, seen)
             }
-            Op::GlobalPool { kind } => {
-                pool(kind, x.index_axis(ndarray::Axis(0), c).iter().copied().collect())
-            }
+            Op::GlobalPool { kind } => pool(
+                kind,
+                x.index_axis(ndarray::Axis(0), c).iter().copied().collect(),
+            ),
             Op::Add => inputs.iter().map(|x| x[[c, oy, ox]]).sum(),
             Op::Mul => {
                 let factors = inputs[1];
@@ -99,7 +104,8 @@ fn window(
     padding: usize,
     dilation: usize,
 ) -> Vec<(isize, isize)> {
-    let position = |out: usize, tap: usize| (out * stride + tap * dilation) as isize - padding as isize;
+    let position =
+        |out: usize, tap: usize| (out * stride + tap * dilation) as isize - padding as isize;
     (0..kernel * kernel)
         .map(|tap| (position(oy, tap / kernel), position(ox, tap % kernel)))
         .collect()
@@ -115,7 +121,14 @@ fn convolve(conv: &Conv, x: &Array3<f64>, weight: &ArrayD<f64>, [c, oy, ox]: [us
     let group = c / (conv.out_channels / conv.groups);
     let mut sum = 0.0;
     for i in 0..group_in {
-        let taps = window(oy, ox, conv.kernel, conv.stride, conv.padding, conv.dilation);
+        let taps = window(
+            oy,
+            ox,
+            conv.kernel,
+            conv.stride,
+            conv.padding,
+            conv.dilation,
+        );
         for (tap, (y, x_)) in taps.into_iter().enumerate() {
             let w = weight[[c, i, tap / conv.kernel, tap % conv.kernel]];
             sum += w * at(x, group * group_in + i, y, x_).unwrap_or(0.0);

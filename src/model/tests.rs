@@ -17,10 +17,17 @@ fn random_weights(net: &Network, seed: u64) -> Weights {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut weights = Weights::random(net, seed);
     for spec in net.param_specs() {
-        let low = if spec.role == Role::RunningVar { 0.5 } else { -1.0 };
+        let low = if spec.role == Role::RunningVar {
+            0.5
+        } else {
+            -1.0
+        };
         if spec.dims.len() == 1 {
             let array = weights.tensors.get_mut(&spec.name()).unwrap();
-            array.data.iter_mut().for_each(|x| *x = rng.random_range(low..1.5));
+            array
+                .data
+                .iter_mut()
+                .for_each(|x| *x = rng.random_range(low..1.5));
         }
     }
     weights
@@ -50,7 +57,10 @@ fn assert_close(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
     for (i, (a, b)) in found.iter().zip(expected).enumerate() {
         let scale = 1.0 + b.abs();
-        assert!((a - b).abs() <= tolerance * scale, "{what}[{i}]: {a} is not {b}");
+        assert!(
+            (a - b).abs() <= tolerance * scale,
+            "{what}[{i}]: {a} is not {b}"
+        );
     }
 }
 
@@ -90,11 +100,18 @@ fn check_training(net: &Network, seed: u64) {
         // A loss in which every output matters differently.
         let dims = out.dims();
         let count = dims[0] * dims[1];
-        let factors: Vec<f32> = (0..count).map(|i| ((i * 7) % 11) as f32 / 5.0 - 1.0).collect();
+        let factors: Vec<f32> = (0..count)
+            .map(|i| ((i * 7) % 11) as f32 / 5.0 - 1.0)
+            .collect();
         let factors = Tensor::from_data(TensorData::new(factors, dims), &device);
         let gradients = (out.clone() * factors).sum().backward();
         let input = values(images.grad(&gradients).unwrap());
-        (values(out), input, model.gradients(&gradients), model.to_weights())
+        (
+            values(out),
+            input,
+            model.gradients(&gradients),
+            model.to_weights(),
+        )
     });
     let [(out, input, gradients, after), mine] = &mut results;
     assert_close(&mine.0, out, 1e-3, "output");
@@ -130,8 +147,14 @@ fn convolutions_of_every_kind() {
         Conv::same(8, 1, 2),
         Conv::same(7, 5, 2),
         Conv::same(6, 7, 1).bias(true),
-        Conv { padding: 0, ..dense },
-        Conv { padding: 3, ..dense },
+        Conv {
+            padding: 0,
+            ..dense
+        },
+        Conv {
+            padding: 3,
+            ..dense
+        },
         dense.dilation(2),
         Conv::same(9, 2, 2),
         dense.groups(3),
@@ -151,9 +174,15 @@ fn depthwise_convolutions() {
             Conv::same(channels, 5, 2).bias(true),
             Conv::same(channels, 7, 1),
             Conv::same(channels, 3, 1).dilation(2),
-            Conv { padding: 0, ..Conv::same(channels, 3, 2) },
+            Conv {
+                padding: 0,
+                ..Conv::same(channels, 3, 2)
+            },
         ] {
-            check(&single(Shape::image(channels, 8, 9), Op::Conv(conv.groups(channels))));
+            check(&single(
+                Shape::image(channels, 8, 9),
+                Op::Conv(conv.groups(channels)),
+            ));
         }
     }
 }
@@ -192,10 +221,24 @@ fn batch_norm_on_maps_and_vectors() {
     check(&single(Shape::image(19, 6, 5), Op::BatchNorm));
     let mut net = Network::new(Shape::image(3, 4, 2));
     let x = push(&mut net, Op::Flatten, &[NodeId(0)]);
-    let x = push(&mut net, Op::Linear { out_features: 9, bias: true }, &[x]);
+    let x = push(
+        &mut net,
+        Op::Linear {
+            out_features: 9,
+            bias: true,
+        },
+        &[x],
+    );
     let x = push(&mut net, Op::BatchNorm, &[x]);
     let x = push(&mut net, Op::Activation(Activation::Relu), &[x]);
-    push(&mut net, Op::Linear { out_features: 4, bias: false }, &[x]);
+    push(
+        &mut net,
+        Op::Linear {
+            out_features: 4,
+            bias: false,
+        },
+        &[x],
+    );
     check(&net);
 }
 
@@ -207,7 +250,13 @@ fn sums_products_and_concatenations() {
     let zero = push(&mut net, Op::Zero { stride: 1 }, &[b]);
     let sum = push(&mut net, Op::Add, &[a, NodeId(0), a]);
     let whole = push(&mut net, Op::Mul, &[sum, a]);
-    let gate = push(&mut net, Op::GlobalPool { kind: PoolKind::Avg }, &[sum]);
+    let gate = push(
+        &mut net,
+        Op::GlobalPool {
+            kind: PoolKind::Avg,
+        },
+        &[sum],
+    );
     let gate = push(&mut net, Op::Activation(Activation::Sigmoid), &[gate]);
     let gated = push(&mut net, Op::Mul, &[sum, gate]);
     let all = push(&mut net, Op::Concat, &[gated, b, zero, whole]);
@@ -215,7 +264,12 @@ fn sums_products_and_concatenations() {
     let reduced = push(&mut net, Op::Zero { stride: 4 }, &[all]);
     let pooled = push(
         &mut net,
-        Op::Pool { kind: PoolKind::Max, kernel: 3, stride: 4, padding: 1 },
+        Op::Pool {
+            kind: PoolKind::Max,
+            kernel: 3,
+            stride: 4,
+            padding: 1,
+        },
         &[all],
     );
     assert_eq!(net.shape(reduced), net.shape(pooled));
@@ -236,7 +290,13 @@ fn small_mobile_net(channels: usize) -> Network {
     x = push(&mut net, Op::Conv(Conv::same(16, 3, 1).groups(16)), &[x]);
     x = push(&mut net, Op::BatchNorm, &[x]);
     let wide = push(&mut net, act(Activation::HardSwish), &[x]);
-    let mut gate = push(&mut net, Op::GlobalPool { kind: PoolKind::Avg }, &[wide]);
+    let mut gate = push(
+        &mut net,
+        Op::GlobalPool {
+            kind: PoolKind::Avg,
+        },
+        &[wide],
+    );
     gate = push(&mut net, Op::Conv(Conv::same(4, 1, 1).bias(true)), &[gate]);
     gate = push(&mut net, act(Activation::Relu), &[gate]);
     gate = push(&mut net, Op::Conv(Conv::same(16, 1, 1).bias(true)), &[gate]);
@@ -245,9 +305,22 @@ fn small_mobile_net(channels: usize) -> Network {
     x = push(&mut net, Op::Conv(Conv::same(8, 1, 1)), &[x]);
     x = push(&mut net, Op::BatchNorm, &[x]);
     x = push(&mut net, Op::Add, &[x, stem]);
-    x = push(&mut net, Op::GlobalPool { kind: PoolKind::Avg }, &[x]);
+    x = push(
+        &mut net,
+        Op::GlobalPool {
+            kind: PoolKind::Avg,
+        },
+        &[x],
+    );
     x = push(&mut net, Op::Flatten, &[x]);
-    push(&mut net, Op::Linear { out_features: 10, bias: true }, &[x]);
+    push(
+        &mut net,
+        Op::Linear {
+            out_features: 10,
+            bias: true,
+        },
+        &[x],
+    );
     net
 }
 
@@ -328,11 +401,17 @@ fn misfits_are_errors() {
     let mut weights = Weights::random(&net, 0);
     weights.tensors.remove("n1.weight");
     let error = Model::new(&net, &weights, &Device::flex()).unwrap_err();
-    insta::assert_snapshot!(error, @"");
-    let vector = single(Shape::vector(3), Op::Linear { out_features: 2, bias: false });
+    insta::assert_snapshot!(error, @"the weights lack tensor `n1.weight`");
+    let vector = single(
+        Shape::vector(3),
+        Op::Linear {
+            out_features: 2,
+            bias: false,
+        },
+    );
     let error = Model::new(&vector, &Weights::random(&vector, 0), &Device::flex()).unwrap_err();
-    insta::assert_snapshot!(error, @"");
-    insta::assert_snapshot!("cuda".parse::<Backend>().unwrap_err(), @"");
+    insta::assert_snapshot!(error, @"the network takes a vector of 3 features, but a model is fed images");
+    insta::assert_snapshot!("cuda".parse::<Backend>().unwrap_err(), @"`cuda` is not a backend; choose `flex` (CPU) or `wgpu` (GPU)");
     assert_eq!(Backend::Wgpu.to_string().parse(), Ok(Backend::Wgpu));
 }
 
@@ -356,7 +435,10 @@ fn a_gpu_agrees_with_the_cpu_where_there_is_one() {
     let train = |device: Device| {
         let device = device.autodiff();
         let model = Model::new(&net, &weights, &device).unwrap();
-        let loss = model.forward(batch(&net, &images, &device)).powi_scalar(2).mean();
+        let loss = model
+            .forward(batch(&net, &images, &device))
+            .powi_scalar(2)
+            .mean();
         model.gradients(&loss.backward())
     };
     let (gpu, cpu) = (train(device), train(Device::flex()));
@@ -373,7 +455,10 @@ fn large_batches_are_cut_into_pieces_without_a_trace() {
     let device = Device::flex().autodiff();
     let images = Tensor::<4>::random([130, 3, 12, 12], Distribution::Default, &device);
     let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| {
             let model = Model::new(&net, &weights, &device).unwrap();
             let loss = model.forward(images.clone()).powi_scalar(2).mean();

@@ -142,11 +142,7 @@ impl<K: Kernel<N>, const N: usize> Backward<Flex, N> for KernelBackward<K, N> {
         let (kernel, saved) = ops.state;
         let output_gradient = gradients.consume::<Flex>(&ops.node).to_contiguous();
         let wanted = ops.parents.each_ref().map(Option::is_some);
-        let found = kernel.backward(
-            saved.each_ref().map(view),
-            floats(&output_gradient),
-            wanted,
-        );
+        let found = kernel.backward(saved.each_ref().map(view), floats(&output_gradient), wanted);
         for ((parent, gradient), input) in ops.parents.iter().zip(found).zip(&saved) {
             if let (Some(parent), Some(gradient)) = (parent, gradient) {
                 let gradient = tensor(gradient, input.layout().shape().clone());

@@ -3,6 +3,8 @@
 //! multiplied by the filters. A pointwise convolution needs no gathering; a
 //! linear layer is one on a 1x1 map. Depthwise convolutions have their own file.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
 use super::activation::{activate, with_curve};
@@ -73,8 +75,11 @@ impl Plan {
     }
 
     /// Filters as `[groups][out / groups][taps][in / groups]`.
-    fn by_tap(&self, filters: &[f32]) -> Vec<f32> {
+    fn by_tap<'a>(&self, filters: &'a [f32]) -> Cow<'a, [f32]> {
         let (taps, inputs) = (self.window.taps(), self.group_in());
+        if taps == 1 {
+            return Cow::Borrowed(filters);
+        }
         let mut out = vec![0.0; filters.len()];
         for (from, to) in filters
             .chunks_exact(taps * inputs)
@@ -86,12 +91,15 @@ impl Plan {
                 }
             }
         }
-        out
+        Cow::Owned(out)
     }
 
     /// The inverse of [`by_tap`](Self::by_tap).
-    fn by_input(&self, filters: &[f32]) -> Vec<f32> {
+    fn by_input(&self, filters: Vec<f32>) -> Vec<f32> {
         let (taps, inputs) = (self.window.taps(), self.group_in());
+        if taps == 1 {
+            return filters;
+        }
         let mut out = vec![0.0; filters.len()];
         for (from, to) in filters
             .chunks_exact(taps * inputs)
@@ -216,7 +224,6 @@ impl ConvKernel {
         let plan = Plan::new(&self.conv, x.dims);
         let out_len = plan.window.output_pixels() * plan.out_channels;
         let in_len = plan.window.input_pixels() * plan.in_channels;
-        let pixels = plan.window.output_pixels();
         let (group_out, column) = (plan.group_out(), plan.column());
         let mut data = vec![0.0; plan.images * out_len];
         let piece = plan.piece_images();
@@ -250,14 +257,15 @@ impl ConvKernel {
                 }
                 if let Some(bias) = bias {
                     for row in out.chunks_exact_mut(plan.out_channels) {
-                        row.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
+                        row.iter_mut()
+                            .zip(bias)
+                            .for_each(|(out, bias)| *out += bias);
                     }
                 }
                 if self.activation.is_some() {
                     with_curve!(self.activation, activate(out));
                 }
             });
-        debug_assert_eq!(data.len(), plan.images * pixels * plan.out_channels);
         let [height, width] = plan.window.output;
         Output {
             data,
@@ -299,7 +307,7 @@ fn filter_gradient(plan: &Plan, x: &[f32], output_gradient: &[f32]) -> Vec<f32> 
             sum
         })
         .collect();
-    plan.by_input(&super::sum_in_order(partial, plan.out_channels * column))
+    plan.by_input(super::sum_in_order(partial, plan.out_channels * column))
 }
 
 /// Gradient of the input.

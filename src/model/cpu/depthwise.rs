@@ -3,6 +3,9 @@
 //! and the gradient of the input are the same loop with the roles of input and
 //! output pixels exchanged.
 
+// One index into several fixed-size pieces is what compiles to vector code.
+#![allow(clippy::needless_range_loop)]
+
 use multiversion::multiversion;
 use rayon::prelude::*;
 
@@ -55,7 +58,9 @@ impl DepthwiseKernel {
                 weighted_sums(&link, channels, &filters, image, out);
                 if let Some(bias) = bias {
                     for row in out.chunks_exact_mut(channels) {
-                        row.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
+                        row.iter_mut()
+                            .zip(bias)
+                            .for_each(|(out, bias)| *out += bias);
                     }
                 }
                 if self.activation.is_some() {
@@ -112,8 +117,9 @@ impl Kernel<2> for DepthwiseKernel {
                 .zip(x.data.par_chunks(PIECE_IMAGES * in_len))
                 .map(|(outputs, inputs)| {
                     let mut sum = vec![0.0; window.taps() * channels];
-                    for (output, input) in
-                        outputs.chunks_exact(out_len).zip(inputs.chunks_exact(in_len))
+                    for (output, input) in outputs
+                        .chunks_exact(out_len)
+                        .zip(inputs.chunks_exact(in_len))
                     {
                         correlate(&rows, &columns, widths, channels, output, input, &mut sum);
                     }

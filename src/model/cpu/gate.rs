@@ -31,8 +31,9 @@ impl Kernel<2> for GateKernel {
                 .zip(x.data.par_chunks(image))
                 .zip(output_gradient.par_chunks(image))
                 .for_each(|((sums, x), gradient)| {
-                    for (x, gradient) in
-                        x.chunks_exact(channels).zip(gradient.chunks_exact(channels))
+                    for (x, gradient) in x
+                        .chunks_exact(channels)
+                        .zip(gradient.chunks_exact(channels))
                     {
                         for ((sum, x), gradient) in sums.iter_mut().zip(x).zip(gradient) {
                             *sum += x * gradient;
@@ -56,7 +57,10 @@ fn scaled(dims: &[usize], values: &[f32], factors: &[f32]) -> Vec<f32> {
         .zip(factors.par_chunks(channels))
         .for_each(|(image, factors)| {
             for pixel in image.chunks_exact_mut(channels) {
-                pixel.iter_mut().zip(factors).for_each(|(x, factor)| *x *= factor);
+                pixel
+                    .iter_mut()
+                    .zip(factors)
+                    .for_each(|(x, factor)| *x *= factor);
             }
         });
     out

@@ -39,8 +39,7 @@ pub(super) fn conv(
     activation: Option<Activation>,
 ) -> Tensor<4> {
     let channels = x.dims()[3];
-    let depthwise =
-        channels > 1 && conv.groups == channels && conv.out_channels == channels;
+    let depthwise = channels > 1 && conv.groups == channels && conv.out_channels == channels;
     if x.device().is_autodiff() {
         let inputs = [Value::of(x), Value::of(filters)];
         let out: Tensor<4> = if depthwise {

@@ -2,6 +2,9 @@
 //! last dimension is channels, with the activation that follows it applied in
 //! the same pass over memory.
 
+// One index into several fixed-size pieces is what compiles to vector code.
+#![allow(clippy::needless_range_loop)]
+
 use multiversion::multiversion;
 use rayon::prelude::*;
 
@@ -39,7 +42,9 @@ pub(super) fn moments(x: Input<'_>) -> Moments {
         .collect();
     let mut sums = vec![0.0f64; 2 * channels];
     for piece in partial {
-        sums.iter_mut().zip(piece).for_each(|(sum, p)| *sum += p as f64);
+        sums.iter_mut()
+            .zip(piece)
+            .for_each(|(sum, p)| *sum += p as f64);
     }
     let (mean, variance) = (0..channels)
         .map(|c| {
@@ -134,9 +139,7 @@ impl Kernel<3> for NormKernel {
             // dx = scale (dz - mean(dz) - normalised x * mean(dz * normalised x))
             //    = scale dz + slope x + offset
             let slope: Vec<f32> = (0..channels)
-                .map(|c| {
-                    -affine.scale[c] * self.inverse_deviation[c] * gamma_gradient[c] / count
-                })
+                .map(|c| -affine.scale[c] * self.inverse_deviation[c] * gamma_gradient[c] / count)
                 .collect();
             let offset: Vec<f32> = (0..channels)
                 .map(|c| -affine.scale[c] * plain[c] / count - slope[c] * self.mean[c])
@@ -208,7 +211,10 @@ fn sum_gradients<A: Curve>(
         let shift = &affine.shift[at..at + LANES];
         let mut plain = [0.0f32; LANES];
         let mut deviated = [0.0f32; LANES];
-        for (x, gradient) in x.chunks_exact(channels).zip(gradient.chunks_exact(channels)) {
+        for (x, gradient) in x
+            .chunks_exact(channels)
+            .zip(gradient.chunks_exact(channels))
+        {
             let (x, gradient) = (&x[at..at + LANES], &gradient[at..at + LANES]);
             for lane in 0..LANES {
                 let before = gradient[lane] * A::slope(x[lane] * scale[lane] + shift[lane]);
@@ -222,12 +228,7 @@ fn sum_gradients<A: Curve>(
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2"))]
-fn input_gradient<A: Curve>(
-    affine: &Affine,
-    correction: &Affine,
-    x: &[f32],
-    gradient: &mut [f32],
-) {
+fn input_gradient<A: Curve>(affine: &Affine, correction: &Affine, x: &[f32], gradient: &mut [f32]) {
     let channels = affine.scale.len();
     let (scale, shift) = (&affine.scale[..channels], &affine.shift[..channels]);
     let slope = &correction.scale[..channels];

@@ -14,21 +14,19 @@ pub(super) struct PoolKernel {
 }
 
 impl PoolKernel {
-    /// Calls `visit` with each output pixel and the input pixels it pools.
-    fn for_windows(&self, mut visit: impl FnMut(usize, &[usize])) {
-        let window = &self.window;
-        let rows = window.inputs_of_outputs(0);
-        let columns = window.inputs_of_outputs(1);
-        let mut seen = Vec::new();
-        for (oy, rows) in rows.iter().enumerate() {
-            for (ox, columns) in columns.iter().enumerate() {
-                seen.clear();
-                for &(_, y) in rows {
-                    seen.extend(columns.iter().map(|&(_, x)| y * window.input[1] + x));
-                }
-                visit(oy * window.output[1] + ox, &seen);
-            }
-        }
+    /// For each output pixel, the input pixels it pools.
+    fn windows(&self) -> Vec<Vec<usize>> {
+        let width = self.window.input[1];
+        let rows = self.window.inputs_of_outputs(0);
+        let columns = self.window.inputs_of_outputs(1);
+        let seen = |rows: &[(usize, usize)], columns: &[(usize, usize)]| {
+            rows.iter()
+                .flat_map(|(_, y)| columns.iter().map(move |(_, x)| y * width + x))
+                .collect()
+        };
+        rows.iter()
+            .flat_map(|rows| columns.iter().map(|columns| seen(rows, columns)))
+            .collect()
     }
 }
 
@@ -36,12 +34,12 @@ impl Kernel<1> for PoolKernel {
     fn forward(&self, [x]: [Input<'_>; 1]) -> Output {
         let channels = x.dims[3];
         let out_len = self.window.output_pixels() * channels;
+        let windows = self.windows();
         let mut data = vec![0.0; x.dims[0] * out_len];
         data.par_chunks_mut(out_len)
             .zip(x.data.par_chunks(self.window.input_pixels() * channels))
             .for_each(|(out, image)| {
-                self.for_windows(|to, seen| {
-                    let out = &mut out[to * channels..][..channels];
+                for (out, seen) in out.chunks_exact_mut(channels).zip(&windows) {
                     for (n, from) in seen.iter().enumerate() {
                         let pixel = &image[from * channels..][..channels];
                         match self.kind {
@@ -60,7 +58,7 @@ impl Kernel<1> for PoolKernel {
                         let share = 1.0 / seen.len() as f32;
                         out.iter_mut().for_each(|sum| *sum *= share);
                     }
-                });
+                }
             });
         let [height, width] = self.window.output;
         Output {
@@ -78,14 +76,14 @@ impl Kernel<1> for PoolKernel {
         let channels = x.dims[3];
         let in_len = self.window.input_pixels() * channels;
         let out_len = self.window.output_pixels() * channels;
+        let windows = self.windows();
         let mut gradient = vec![0.0; x.data.len()];
         gradient
             .par_chunks_mut(in_len)
             .zip(output_gradient.par_chunks(out_len))
             .zip(x.data.par_chunks(in_len))
             .for_each(|((gradient, output), image)| {
-                self.for_windows(|from, seen| {
-                    let output = &output[from * channels..][..channels];
+                for (output, seen) in output.chunks_exact(channels).zip(&windows) {
                     match self.kind {
                         PoolKind::Avg => {
                             let share = 1.0 / seen.len() as f32;
@@ -97,20 +95,29 @@ impl Kernel<1> for PoolKernel {
                             }
                         }
                         PoolKind::Max => {
-                            for (c, g) in output.iter().enumerate() {
-                                let value = |pixel: &usize| image[pixel * channels + c];
-                                // The first of equal maxima gets the gradient.
-                                let best = seen.iter().copied().reduce(|best, next| {
-                                    if value(&next) > value(&best) { next } else { best }
-                                });
-                                if let Some(best) = best {
-                                    gradient[best * channels + c] += g;
-                                }
+                            let from = largest(image, channels, seen);
+                            for (c, (g, from)) in output.iter().zip(from).enumerate() {
+                                gradient[from * channels + c] += g;
                             }
                         }
                     }
-                });
+                }
             });
         [Some(gradient)]
     }
+}
+
+/// For each channel, the first of the `seen` pixels with the largest value.
+fn largest(image: &[f32], channels: usize, seen: &[usize]) -> Vec<usize> {
+    let pixel = |at: usize| &image[at * channels..][..channels];
+    let mut values = pixel(seen[0]).to_vec();
+    let mut places = vec![seen[0]; channels];
+    for &at in &seen[1..] {
+        for ((value, place), &x) in values.iter_mut().zip(&mut places).zip(pixel(at)) {
+            let better = x > *value;
+            *value = if better { x } else { *value };
+            *place = if better { at } else { *place };
+        }
+    }
+    places
 }
