@@ -1,0 +1,106 @@
+//! A small fixed network run now and then between samples. Its latency should
+//! never change; where it does, the device changed (throttling, a new
+//! neighbour), and the network under measurement is not to blame.
+
+use super::trace::{inner_runs, time_runs, warm_up};
+use super::stats::{check_sample, median};
+use super::{Clock, Deployable, Engine, ProbeError, Protocol, RunOptions, Session};
+use crate::network::{Activation, Conv, Network, NodeId, Op, PoolKind, Shape, ShapeError};
+
+/// Samples whose median is the baseline.
+const BASELINE_SAMPLES: usize = 25;
+
+/// A loaded reference network and its latency at the outset.
+pub struct Reference {
+    session: Box<dyn Session>,
+    inner_runs: usize,
+    baseline_ms: f64,
+}
+
+impl Reference {
+    /// Loads the reference network into `engine`, warms it up and times it.
+    ///
+    /// # Errors
+    /// As for any measurement.
+    pub fn load(
+        engine: &dyn Engine,
+        protocol: &Protocol,
+        clock: &dyn Clock,
+    ) -> Result<Self, ProbeError> {
+        let model = Deployable::untrained("reference", reference_network(), 0);
+        let session = engine.load(&model, &RunOptions::default())?;
+        Self::from_session(session, protocol, clock)
+    }
+
+    /// As [`load`](Self::load), with a session of one's own.
+    ///
+    /// # Errors
+    /// As for any measurement.
+    pub fn from_session(
+        mut session: Box<dyn Session>,
+        protocol: &Protocol,
+        clock: &dyn Clock,
+    ) -> Result<Self, ProbeError> {
+        protocol.check()?;
+        let warmup = warm_up(session.as_mut(), protocol, clock)?;
+        let mut reference = Reference {
+            session,
+            inner_runs: inner_runs(warmup.run_ms, protocol.min_sample_ms),
+            baseline_ms: f64::NAN,
+        };
+        let samples = (0..BASELINE_SAMPLES)
+            .map(|_| reference.sample(clock))
+            .collect::<Result<Vec<f64>, _>>()?;
+        reference.baseline_ms = median(&samples);
+        Ok(reference)
+    }
+
+    /// Median latency when the reference was loaded.
+    pub fn baseline_ms(&self) -> f64 {
+        self.baseline_ms
+    }
+
+    /// Times the reference once more.
+    ///
+    /// # Errors
+    /// When the engine fails or the clock misbehaves.
+    pub fn sample(&mut self, clock: &dyn Clock) -> Result<f64, ProbeError> {
+        let sample_ms = time_runs(self.session.as_mut(), self.inner_runs, clock)?;
+        check_sample(sample_ms)?;
+        Ok(sample_ms)
+    }
+}
+
+/// The reference: an inverted residual's three convolutions between a strided
+/// stem and a classifier, 0.4 M multiply-accumulates. It must never change, or
+/// drifts recorded by different versions stop being comparable.
+fn reference_network() -> Network {
+    build().expect("the reference network's shapes fit")
+}
+
+fn build() -> Result<Network, ShapeError> {
+    let mut net = Network::new(Shape::image(3, 32, 32));
+    let relu = Op::Activation(Activation::Relu);
+    let mut x = NodeId(0);
+    for conv in [
+        Conv::same(8, 3, 2),
+        Conv::same(24, 1, 1),
+        Conv::same(24, 3, 2).groups(24),
+        Conv::same(16, 1, 1),
+        Conv::same(16, 3, 1),
+    ] {
+        x = net.push(Op::Conv(conv.bias(true)), &[x])?;
+        x = net.push(relu, &[x])?;
+    }
+    let kind = PoolKind::Avg;
+    x = net.push(Op::GlobalPool { kind }, &[x])?;
+    x = net.push(Op::Flatten, &[x])?;
+    net.push(
+        Op::Linear {
+            out_features: 10,
+            bias: true,
+        },
+        &[x],
+    )?;
+    Ok(net)
+}
