@@ -73,7 +73,12 @@ impl fmt::Display for DeviceFacts {
         let text = |t: &Option<String>| t.clone().unwrap_or_else(absent);
         let count = |n: Option<usize>| n.map_or_else(absent, |n| n.to_string());
         let gib = |b: u64| format!("{:.1} GiB", b as f64 / f64::from(1 << 30));
-        writeln!(f, "CPU:         {} ({})", text(&self.cpu_model), self.architecture)?;
+        writeln!(
+            f,
+            "CPU:         {} ({})",
+            text(&self.cpu_model),
+            self.architecture
+        )?;
         writeln!(
             f,
             "cores:       {} logical, {} physical",
@@ -81,7 +86,11 @@ impl fmt::Display for DeviceFacts {
             count(self.physical_cores)
         )?;
         writeln!(f, "governor:    {}", text(&self.governor))?;
-        writeln!(f, "memory:      {}", self.memory_bytes.map_or_else(absent, gib))?;
+        writeln!(
+            f,
+            "memory:      {}",
+            self.memory_bytes.map_or_else(absent, gib)
+        )?;
         writeln!(f, "system:      {}", text(&self.os))?;
         let celsius = |t: f32| format!("{t:.0} °C");
         writeln!(
@@ -90,7 +99,11 @@ impl fmt::Display for DeviceFacts {
             self.temperature_c.map_or_else(absent, celsius)
         )?;
         let load = |l: f64| format!("{l:.2}");
-        write!(f, "load:        {}", self.load_1min.map_or_else(absent, load))
+        write!(
+            f,
+            "load:        {}",
+            self.load_1min.map_or_else(absent, load)
+        )
     }
 }
 

@@ -12,11 +12,14 @@ use super::{DeviceFacts, ProbeError, RunOptions, StopReason, Trace};
 /// measurement is called drifting.
 pub const DRIFT_TOLERANCE: f64 = 0.1;
 
+/// Half-width of the interval over the median that passes without a warning.
+pub const WIDTH_TOLERANCE: f64 = 0.02;
+
 /// Largest fraction of outliers that passes without a warning.
 pub const OUTLIER_TOLERANCE: f64 = 0.1;
 
-/// How far the medians of two passes may differ without a warning.
-pub const PASS_TOLERANCE: f64 = 0.1;
+/// A pass confirms the fastest one when it is slower by at most this fraction.
+pub const PASS_TOLERANCE: f64 = 0.05;
 
 /// A reason to doubt a measurement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,15 +27,14 @@ pub const PASS_TOLERANCE: f64 = 0.1;
 pub enum Warning {
     /// Warm-up reached its limit before latencies settled.
     UnstableWarmup { runs: usize },
-    /// Sampling stopped before the interval was as narrow as asked.
+    /// Sampling stopped early and left a wide interval.
     WideInterval { relative_half_width: f64 },
     /// The reference network's latency changed by this factor.
     Drift { ratio: f64 },
     /// Many samples were interrupted.
     Outliers { outliers: usize, samples: usize },
-    /// The passes over this network disagree; the fraction is their spread over
-    /// the mean of their medians.
-    PassesDisagree { spread: f64 },
+    /// No other pass confirms the fastest; the next is slower by this fraction.
+    PassesDisagree { gap: f64 },
     /// The governor may lower the clock between runs.
     Governor { governor: String },
     /// Other processes compete for the cores.
@@ -60,10 +62,10 @@ impl fmt::Display for Warning {
             Warning::Outliers { outliers, samples } => {
                 write!(f, "{outliers} of {samples} samples are outliers")
             }
-            Warning::PassesDisagree { spread } => write!(
+            Warning::PassesDisagree { gap } => write!(
                 f,
-                "two passes over this network differ by {:.0} %",
-                100.0 * spread
+                "no pass over this network confirms another: they differ by {:.0} % or more",
+                100.0 * gap
             ),
             Warning::Governor { governor } => write!(
                 f,
@@ -77,7 +79,22 @@ impl fmt::Display for Warning {
     }
 }
 
+/// One stretch of sampling; a survey makes several of each network.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Pass {
+    pub median_ms: f64,
+    /// How many of the measurement's samples are this pass's.
+    pub samples: usize,
+    /// The device's pace meanwhile; see [`Measurement::drift`].
+    pub drift: Option<f64>,
+}
+
 /// One measured network. Latencies are of one inference of the whole batch.
+///
+/// Whatever else a device does only ever adds time, so of several passes the
+/// fastest is the least disturbed, and it is believed once another pass confirms
+/// it (see [`PASS_TOLERANCE`]). `summary` and `drift` are those of the passes
+/// that agree with the fastest; where none does, of all passes, with a warning.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
     /// Name of the network.
@@ -91,15 +108,15 @@ pub struct Measurement {
     pub warmup_runs: usize,
     /// Runs averaged into each sample.
     pub inner_runs: usize,
+    /// All samples of all passes, in order of time.
     pub samples_ms: Vec<f64>,
-    /// Median, interval, 95th percentile, deviation and outliers of the
-    /// samples. After several passes the interval is widened to hold every
-    /// pass's median: samples close in time share their noise, and only the
-    /// passes tell how much.
+    pub passes: Vec<Pass>,
+    /// Median, interval, 95th percentile, deviation and outliers. Of several
+    /// passes, the median is that of their medians and the interval holds them
+    /// all: samples close in time share their noise, and only the passes tell
+    /// how much.
     #[serde(flatten)]
     pub summary: Summary,
-    /// Median of each pass over the network, in order.
-    pub passes_ms: Vec<f64>,
     /// Latencies of the reference network, interleaved with the samples.
     pub reference_ms: Vec<f64>,
     /// Median of `reference_ms` over the reference's latency at the outset:
@@ -141,9 +158,13 @@ impl Measurement {
             cold_ms: trace.cold_ms,
             warmup_runs: trace.warmup_runs,
             inner_runs: trace.inner_runs,
+            passes: vec![Pass {
+                median_ms: summary.median_ms,
+                samples: trace.samples_ms.len(),
+                drift,
+            }],
             samples_ms: trace.samples_ms,
             summary,
-            passes_ms: vec![summary.median_ms],
             reference_ms: trace.reference_ms,
             drift,
             stop: trace.stop,
@@ -158,23 +179,12 @@ impl Measurement {
     /// # Errors
     /// When a latency is not a positive finite number.
     pub fn join(mut self, later: Measurement) -> Result<Self, ProbeError> {
-        self.drift = match (self.drift, later.drift) {
-            (Some(a), Some(b)) => {
-                let (n, m) = (self.passes_ms.len() as f64, later.passes_ms.len() as f64);
-                Some((n * a + m * b) / (n + m))
-            }
-            (a, b) => a.or(b),
-        };
         self.samples_ms.extend(later.samples_ms);
         self.reference_ms.extend(later.reference_ms);
-        self.passes_ms.extend(later.passes_ms);
+        self.passes.extend(later.passes);
         self.warmup_runs += later.warmup_runs;
         self.stop = self.stop.max(later.stop);
-        self.summary = Summary::of(&self.samples_ms)?;
-        for pass in &self.passes_ms {
-            self.summary.ci95_ms.0 = self.summary.ci95_ms.0.min(*pass);
-            self.summary.ci95_ms.1 = self.summary.ci95_ms.1.max(*pass);
-        }
+        self.summarise()?;
         self.warnings.retain(is_about_circumstances);
         for warning in later.warnings {
             if is_about_circumstances(&warning) && !self.has_kind(&warning) {
@@ -196,27 +206,68 @@ impl Measurement {
         self.summary.median_ms / self.drift.unwrap_or(1.0)
     }
 
+    /// How much slower, as a fraction, the second-fastest pass is than the
+    /// fastest; `None` after a single pass.
+    pub fn pass_gap(&self) -> Option<f64> {
+        let mut medians: Vec<f64> = self.passes.iter().map(|p| p.median_ms).collect();
+        medians.sort_by(f64::total_cmp);
+        match medians[..] {
+            [fastest, second, ..] => Some(second / fastest - 1.0),
+            _ => None,
+        }
+    }
+
+    /// Whether the fastest pass stands alone.
+    pub fn is_unconfirmed(&self) -> bool {
+        self.pass_gap().is_some_and(|gap| gap > PASS_TOLERANCE)
+    }
+
+    /// Sums up the passes that count.
+    fn summarise(&mut self) -> Result<(), ProbeError> {
+        let medians = self.passes.iter().map(|p| p.median_ms);
+        let fastest = medians.fold(f64::INFINITY, f64::min);
+        let all = self.is_unconfirmed();
+        let counts = |p: &Pass| all || p.median_ms <= fastest * (1.0 + PASS_TOLERANCE);
+        let mut rest = self.samples_ms.as_slice();
+        let mut samples = Vec::new();
+        for pass in &self.passes {
+            let (own, later) = rest.split_at(pass.samples);
+            if counts(pass) {
+                samples.extend_from_slice(own);
+            }
+            rest = later;
+        }
+        let counted: Vec<Pass> = self.passes.iter().copied().filter(counts).collect();
+        let medians: Vec<f64> = counted.iter().map(|p| p.median_ms).collect();
+        let drifts: Vec<f64> = counted.iter().filter_map(|p| p.drift).collect();
+        self.summary = Summary::of(&samples)?;
+        self.summary.median_ms = median(&medians);
+        for pass in medians {
+            self.summary.ci95_ms.0 = self.summary.ci95_ms.0.min(pass);
+            self.summary.ci95_ms.1 = self.summary.ci95_ms.1.max(pass);
+        }
+        self.drift = (!drifts.is_empty()).then(|| median(&drifts));
+        Ok(())
+    }
+
     /// Adds the warnings that the samples themselves give rise to.
     fn judge_samples(&mut self) {
-        let samples = self.samples_ms.len();
+        let samples = self.summary.samples;
         let outliers = self.summary.outliers;
         if outliers as f64 > OUTLIER_TOLERANCE * samples as f64 {
             self.warnings.push(Warning::Outliers { outliers, samples });
         }
-        if self.stop != StopReason::Precise {
+        let relative_half_width = self.summary.relative_half_width();
+        if self.stop != StopReason::Precise && relative_half_width > WIDTH_TOLERANCE {
             self.warnings.push(Warning::WideInterval {
-                relative_half_width: self.summary.relative_half_width(),
+                relative_half_width,
             });
         }
         if let Some(ratio) = self.drift.filter(|d| (d - 1.0).abs() > DRIFT_TOLERANCE) {
             self.warnings.push(Warning::Drift { ratio });
         }
-        let low = self.passes_ms.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = self.passes_ms.iter().copied().fold(0.0, f64::max);
-        let mean = self.passes_ms.iter().sum::<f64>() / self.passes_ms.len() as f64;
-        let spread = (high - low) / mean;
-        if spread > PASS_TOLERANCE {
-            self.warnings.push(Warning::PassesDisagree { spread });
+        if let Some(gap) = self.pass_gap().filter(|_| self.is_unconfirmed()) {
+            self.warnings.push(Warning::PassesDisagree { gap });
         }
     }
 

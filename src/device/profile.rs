@@ -82,11 +82,13 @@ impl Profile {
             path: path.into(),
             source: Box::new(source),
         })?;
-        profile.check().map_err(|(field, reason)| ProfileError::Value {
-            path: path.into(),
-            field,
-            reason,
-        })?;
+        profile
+            .check()
+            .map_err(|(field, reason)| ProfileError::Value {
+                path: path.into(),
+                field,
+                reason,
+            })?;
         Ok(profile)
     }
 
@@ -99,7 +101,10 @@ impl Profile {
             ));
         }
         if self.engines.is_empty() {
-            return Err(("engines", "must list at least one engine, such as \"tract\""));
+            return Err((
+                "engines",
+                "must list at least one engine, such as \"tract\"",
+            ));
         }
         for (index, engine) in self.engines.iter().enumerate() {
             if self.engines[..index].contains(engine) {
@@ -107,7 +112,10 @@ impl Profile {
             }
         }
         let limits = &self.limits;
-        if limits.latency_ms.is_some_and(|l| !(l.is_finite() && l > 0.0)) {
+        if limits
+            .latency_ms
+            .is_some_and(|l| !(l.is_finite() && l > 0.0))
+        {
             return Err(("limits.latency_ms", "must be a positive number"));
         }
         if limits.sram_bytes == Some(0) {
@@ -131,7 +139,10 @@ mod tests {
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             let profile = Profile::read(&path).unwrap();
-            assert_eq!(path.file_stem().unwrap().to_str(), Some(profile.name.as_str()));
+            assert_eq!(
+                path.file_stem().unwrap().to_str(),
+                Some(profile.name.as_str())
+            );
             names.push(profile.name);
         }
         assert!(names.contains(&"local".to_string()));
@@ -148,7 +159,13 @@ mod tests {
         unknown field `engine`, expected one of `name`, `description`, `engines`, `connection`, `limits`
         "#);
         let head = "name = \"pi\"\nengines = [\"tract\"]\n";
-        insta::assert_snapshot!(error(&format!("{head}connection.kind = \"serial\"\n")), @"");
+        insta::assert_snapshot!(error(&format!("{head}connection.kind = \"serial\"\n")), @r#"
+        pi.toml: TOML parse error at line 3, column 19
+          |
+        3 | connection.kind = "serial"
+          |                   ^^^^^^^^
+        unknown variant `serial`, expected `local`
+        "#);
         let local = format!("{head}connection.kind = \"local\"\n");
         insta::assert_snapshot!(
             error(&format!("{local}limits.latency_ms = -1.0\n")),

@@ -45,6 +45,9 @@ pub struct Protocol {
     pub reference_every_ms: f64,
     /// How often a list of networks is gone through, each time in a new order.
     pub passes: usize,
+    /// How often at most, going again through those networks whose fastest pass
+    /// no other confirms.
+    pub max_passes: usize,
 }
 
 impl Protocol {
@@ -65,6 +68,7 @@ impl Protocol {
             min_sample_ms: 0.2,
             reference_every_ms: 10.0,
             passes: 2,
+            max_passes: 5,
         }
     }
 
@@ -80,6 +84,7 @@ impl Protocol {
             min_sampling_ms: 500.0,
             budget_ms: 2_000.0,
             passes: 3,
+            max_passes: 7,
             ..Self::quick()
         }
     }
@@ -107,9 +112,22 @@ impl Protocol {
         ] {
             require(value.is_finite() && value >= 0.0, field, not_negative)?;
         }
-        require(self.warmup_window > 0, "warmup_window", "must be at least 1")?;
-        require(self.max_warmup_runs > 0, "max_warmup_runs", "must be at least 1")?;
+        require(
+            self.warmup_window > 0,
+            "warmup_window",
+            "must be at least 1",
+        )?;
+        require(
+            self.max_warmup_runs > 0,
+            "max_warmup_runs",
+            "must be at least 1",
+        )?;
         require(self.passes > 0, "passes", "must be at least 1")?;
+        require(
+            self.max_passes >= self.passes,
+            "max_passes",
+            "must not be below passes",
+        )?;
         require(
             self.min_samples >= FEWEST_SAMPLES,
             "min_samples",
@@ -121,7 +139,8 @@ impl Protocol {
             "must not be below min_samples",
         )?;
         require(
-            self.min_warmup_runs <= self.max_warmup_runs && self.min_warmup_ms <= self.max_warmup_ms,
+            self.min_warmup_runs <= self.max_warmup_runs
+                && self.min_warmup_ms <= self.max_warmup_ms,
             "min_warmup_runs or min_warmup_ms",
             "must not exceed its maximum",
         )?;

@@ -2,12 +2,12 @@
 //! never change; where it does, the device changed (throttling, a new
 //! neighbour), and the network under measurement is not to blame.
 
-use super::trace::{inner_runs, time_runs, warm_up};
 use super::stats::{check_sample, median};
+use super::trace::{inner_runs, since_ms, time_runs, warm_up};
 use super::{Clock, Deployable, Engine, ProbeError, Protocol, RunOptions, Session};
 use crate::network::{Activation, Conv, Network, NodeId, Op, PoolKind, Shape, ShapeError};
 
-/// Samples whose median is the baseline.
+/// Fewest samples whose median is the baseline.
 const BASELINE_SAMPLES: usize = 25;
 
 /// A loaded reference network and its latency at the outset.
@@ -48,9 +48,12 @@ impl Reference {
             inner_runs: inner_runs(warmup.run_ms, protocol.min_sample_ms),
             baseline_ms: f64::NAN,
         };
-        let samples = (0..BASELINE_SAMPLES)
-            .map(|_| reference.sample(clock))
-            .collect::<Result<Vec<f64>, _>>()?;
+        let start = clock.now_ns();
+        let mut samples = Vec::new();
+        while samples.len() < BASELINE_SAMPLES || since_ms(start, clock) < protocol.min_sampling_ms
+        {
+            samples.push(reference.sample(clock)?);
+        }
         reference.baseline_ms = median(&samples);
         Ok(reference)
     }
@@ -60,11 +63,13 @@ impl Reference {
         self.baseline_ms
     }
 
-    /// Times the reference once more.
+    /// Times the reference once more, after a run that brings back what other
+    /// networks have driven out of the caches.
     ///
     /// # Errors
     /// When the engine fails or the clock misbehaves.
     pub fn sample(&mut self, clock: &dyn Clock) -> Result<f64, ProbeError> {
+        self.session.run()?;
         let sample_ms = time_runs(self.session.as_mut(), self.inner_runs, clock)?;
         check_sample(sample_ms)?;
         Ok(sample_ms)

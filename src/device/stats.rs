@@ -16,6 +16,8 @@ pub const OUTLIER_Z: f64 = 3.5;
 /// What a set of latencies amounts to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
+    /// How many samples it sums up.
+    pub samples: usize,
     pub median_ms: f64,
     /// Distribution-free 95 % interval of the median; the range for fewer than
     /// six samples, which cover less.
@@ -49,11 +51,15 @@ impl Summary {
         // median stands in for a deviation of zero.
         let scale = (1.4826 * mad_ms).max(1e-3 * median_ms);
         Ok(Summary {
+            samples: samples_ms.len(),
             median_ms,
             ci95_ms: median_ci95(samples_ms),
             p95_ms: Data::new(samples_ms.to_vec()).quantile(0.95),
             mad_ms,
-            outliers: deviations.iter().filter(|d| **d > OUTLIER_Z * scale).count(),
+            outliers: deviations
+                .iter()
+                .filter(|d| **d > OUTLIER_Z * scale)
+                .count(),
         })
     }
 
@@ -121,7 +127,10 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     order.sort_by(|i, j| values[*i].total_cmp(&values[*j]));
     let mut ranks = vec![0.0; values.len()];
     for tied in order.chunk_by(|i, j| values[*i] == values[*j]) {
-        let below = order.iter().filter(|i| values[**i] < values[tied[0]]).count();
+        let below = order
+            .iter()
+            .filter(|i| values[**i] < values[tied[0]])
+            .count();
         let rank = below as f64 + (tied.len() as f64 + 1.0) / 2.0;
         for index in tied {
             ranks[*index] = rank;

@@ -1,7 +1,8 @@
 //! Measuring a list of networks so that they can be compared. The list is gone
 //! through several times, each time in another order: what the device did at
 //! some moment then falls on different networks, and what the passes disagree
-//! about is the noise of the whole procedure.
+//! about is the noise of the whole procedure. Networks on which they disagree
+//! much are measured again.
 
 use std::ops::ControlFlow;
 
@@ -18,20 +19,22 @@ use super::{Deployable, Measurement, Probe, ProbeError, Protocol};
 pub struct Step<'a> {
     /// Place of the network in the list.
     pub index: usize,
-    /// Measurements finished, this one included, of `steps`.
+    /// Measurements finished, this one included, of `steps`, which grows when
+    /// networks have to be measured again.
     pub step: usize,
     pub steps: usize,
     /// This pass alone.
     pub result: Result<&'a Measurement, &'a ProbeError>,
 }
 
-/// How well the passes agree: the noise floor of any comparison.
+/// How well single passes agree: the noise of one measurement, and so an upper
+/// bound on that of the results, which have several behind them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Repeatability {
-    /// Spearman's rank correlation between the first pass and the last; `None`
+    /// Spearman's rank correlation between the first pass and the second; `None`
     /// for fewer than three networks.
     pub spearman: Option<f64>,
-    /// Median over the networks of |first - last| over their mean.
+    /// Median over the networks of |first - second| over their mean.
     pub median_gap: f64,
     /// The greatest of these gaps.
     pub max_gap: f64,
@@ -46,8 +49,10 @@ pub struct Survey {
     pub repeatability: Option<Repeatability>,
 }
 
-/// Measures every network `protocol.passes` times in orders drawn from `seed`.
-/// `on_each` is told after each; it may stop the survey.
+/// Measures every network `protocol.passes` times in orders drawn from `seed`,
+/// then those whose fastest pass no other confirms again, up to
+/// `protocol.max_passes` times. `on_each` is told after each; it may stop the
+/// survey.
 ///
 /// # Errors
 /// When the protocol makes no sense or `on_each` breaks. A network that fails
@@ -63,27 +68,30 @@ pub fn measure_many(
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut results: Vec<Option<Result<Measurement, ProbeError>>> =
         models.iter().map(|_| None).collect();
-    let steps = protocol.passes * models.len();
     let mut step = 0;
-    for _ in 0..protocol.passes {
-        let mut order: Vec<usize> = (0..models.len()).collect();
+    for pass in 0..protocol.max_passes {
+        let mut order: Vec<usize> = (0..models.len())
+            .filter(|index| match &results[*index] {
+                None => true,
+                Some(Ok(m)) => pass < protocol.passes || m.is_unconfirmed(),
+                // Not worth the time of another pass.
+                Some(Err(_)) => false,
+            })
+            .collect();
         order.shuffle(&mut rng);
+        let steps = step + order.len() * protocol.passes.saturating_sub(pass).max(1);
         for index in order {
             step += 1;
-            // A network that failed once is not worth the time of another pass.
-            if matches!(results[index], Some(Err(_))) {
-                continue;
-            }
-            let pass = probe.measure(&models[index], protocol);
+            let measured = probe.measure(&models[index], protocol);
             let flow = on_each(Step {
                 index,
                 step,
                 steps,
-                result: pass.as_ref(),
+                result: measured.as_ref(),
             });
-            results[index] = Some(match (results[index].take(), pass) {
-                (Some(Ok(earlier)), Ok(pass)) => earlier.join(pass),
-                (_, pass) => pass,
+            results[index] = Some(match (results[index].take(), measured) {
+                (Some(Ok(earlier)), Ok(later)) => earlier.join(later),
+                (_, measured) => measured,
             });
             if flow.is_break() {
                 return Err(ProbeError::Stopped);
@@ -102,22 +110,22 @@ pub fn measure_many(
 }
 
 fn repeatability(results: &[Result<Measurement, ProbeError>]) -> Option<Repeatability> {
-    let (first, last): (Vec<f64>, Vec<f64>) = results
+    let (first, second): (Vec<f64>, Vec<f64>) = results
         .iter()
         .flatten()
-        .filter(|m| m.passes_ms.len() > 1)
-        .map(|m| (m.passes_ms[0], m.passes_ms[m.passes_ms.len() - 1]))
+        .filter(|m| m.passes.len() > 1)
+        .map(|m| (m.passes[0].median_ms, m.passes[1].median_ms))
         .unzip();
     if first.is_empty() {
         return None;
     }
     let gaps: Vec<f64> = first
         .iter()
-        .zip(&last)
+        .zip(&second)
         .map(|(a, b)| (a - b).abs() / ((a + b) / 2.0))
         .collect();
     Some(Repeatability {
-        spearman: spearman(&first, &last),
+        spearman: spearman(&first, &second),
         median_gap: median(&gaps),
         max_gap: gaps.iter().copied().fold(0.0, f64::max),
     })

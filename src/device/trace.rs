@@ -136,8 +136,7 @@ pub(super) fn warm_up(
         runs_ms.push(time_runs(session, 1, clock)?);
         let runs = runs_ms.len();
         let elapsed_ms = since_ms(start, clock);
-        let long_enough =
-            runs >= protocol.min_warmup_runs && elapsed_ms >= protocol.min_warmup_ms;
+        let long_enough = runs >= protocol.min_warmup_runs && elapsed_ms >= protocol.min_warmup_ms;
         let stable = long_enough && settled(&runs_ms, protocol);
         if stable || runs >= protocol.max_warmup_runs || elapsed_ms >= protocol.max_warmup_ms {
             let window = &runs_ms[runs.saturating_sub(protocol.warmup_window)..];
@@ -187,6 +186,6 @@ pub(super) fn time_runs(
     Ok(elapsed_ns as f64 / 1e6 / runs as f64)
 }
 
-fn since_ms(start_ns: u64, clock: &dyn Clock) -> f64 {
+pub(super) fn since_ms(start_ns: u64, clock: &dyn Clock) -> f64 {
     clock.now_ns().saturating_sub(start_ns) as f64 / 1e6
 }

@@ -76,9 +76,7 @@ impl Session for TractSession {
 pub fn infer(onnx: &[u8], input: &Array) -> Result<Array, ProbeError> {
     let plan = prepare(onnx, &input.dims).map_err(load_error)?;
     let tensor = Tensor::from_shape(&input.dims, &input.data).map_err(run_error)?;
-    let outputs = plan
-        .run(tvec!(tensor.into_tvalue()))
-        .map_err(run_error)?;
+    let outputs = plan.run(tvec!(tensor.into_tvalue())).map_err(run_error)?;
     let view = outputs[0].to_plain_array_view::<f32>().map_err(run_error)?;
     Ok(Array {
         dims: view.shape().to_vec(),

@@ -129,7 +129,12 @@ fn layered_items(boxes: &[Size], edges: &[(usize, usize)]) -> (Vec<Item>, Vec<Ve
                 below: Vec::new(),
             });
             // Where a lane runs matters less than where the boxes stand.
-            link(&mut items, upper, lower, if upper == from { 0.1 } else { 2.0 });
+            link(
+                &mut items,
+                upper,
+                lower,
+                if upper == from { 0.1 } else { 2.0 },
+            );
             lane.push(lower);
             upper = lower;
         }
@@ -159,13 +164,18 @@ fn reduce_crossings(items: &[Item], layers: &mut Vec<Vec<usize>>) {
         for step in 0..count {
             let layer = if downwards { step } else { count - 1 - step };
             let key = |i: usize| {
-                let near = if downwards { &items[i].above } else { &items[i].below };
+                let near = if downwards {
+                    &items[i].above
+                } else {
+                    &items[i].below
+                };
                 match near.len() {
                     0 => place[i],
                     n => near.iter().map(|(j, _)| place[*j]).sum::<f64>() / n as f64,
                 }
             };
-            let mut keyed: Vec<(f64, usize)> = layers[layer].iter().map(|i| (key(*i), *i)).collect();
+            let mut keyed: Vec<(f64, usize)> =
+                layers[layer].iter().map(|i| (key(*i), *i)).collect();
             // A stable sort: ties keep their order, boxes before lanes.
             keyed.sort_by(|a, b| a.0.total_cmp(&b.0));
             layers[layer] = keyed.into_iter().map(|(_, i)| i).collect();
@@ -233,7 +243,7 @@ fn place(items: &[Item], layers: &[Vec<usize>], boxes: usize) -> Vec<f64> {
     // lopsided cells would wander off to one side.
     let mut anchor = vec![0.0; count];
     for layer in layers.iter().filter(|l| l.len() == 1) {
-        anchor[column[layer[0]]] += 1.0;
+        anchor[column[layer[0]]] += 4.0;
     }
     let mut xs = vec![0.0; count];
     for _ in 0..PLACE_SWEEPS {
@@ -386,7 +396,10 @@ mod tests {
 
     #[test]
     fn a_chain_with_a_shortcut_stays_straight() {
-        let boxes = [Size { width: 100.0, height: 30.0 }; 4];
+        let boxes = [Size {
+            width: 100.0,
+            height: 30.0,
+        }; 4];
         let layout = layout(&boxes, &[(0, 1), (1, 2), (2, 3), (0, 3)]);
         let xs: Vec<f64> = layout.boxes.iter().map(|b| b.x).collect();
         assert!(xs.iter().all(|x| *x == xs[0]), "{xs:?}");

@@ -92,8 +92,8 @@ pub fn svg(network: &Network) -> String {
         si(costs.macs),
         si(costs.params)
     );
-    let width = (layout.width + label_room(network, &groups)).max(text_width(&header))
-        + 2.0 * MARGIN;
+    let width =
+        (layout.width + label_room(network, &groups)).max(text_width(&header)) + 2.0 * MARGIN;
     Document::new()
         .set("viewBox", format!("0 0 {width:.0} {height:.0}"))
         .set("width", format!("{width:.0}"))

@@ -79,7 +79,9 @@ fn fused_operators_share_a_box() {
 #[test]
 fn a_value_with_two_readers_ends_its_box() {
     let mut net = Network::new(Shape::image(4, 8, 8));
-    let conv = net.push(Op::Conv(Conv::same(4, 3, 1)), &[NodeId(0)]).unwrap();
+    let conv = net
+        .push(Op::Conv(Conv::same(4, 3, 1)), &[NodeId(0)])
+        .unwrap();
     let relu = net.push(Op::Activation(Activation::Relu), &[conv]).unwrap();
     net.push(Op::Add, &[relu, conv]).unwrap();
     assert_eq!(groups(&net).len(), 4);
@@ -111,7 +113,17 @@ fn the_drawing_is_one_well_formed_document_with_every_box() {
 
 #[test]
 fn counts_have_three_figures() {
-    let shown = [0, 999, 1_000, 9_994, 9_999, 40_551_040, 3_504_872, 300_000_000].map(si);
+    let shown = [
+        0,
+        999,
+        1_000,
+        9_994,
+        9_999,
+        40_551_040,
+        3_504_872,
+        300_000_000,
+    ]
+    .map(si);
     insta::assert_snapshot!(
         shown.join(", "),
         @"0, 999, 1.00 k, 9.99 k, 10.0 k, 40.6 M, 3.50 M, 300 M"

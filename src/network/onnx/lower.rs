@@ -8,9 +8,7 @@ use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
 
 use super::proto::{attr_float, attr_int, attr_ints, int, tensor};
 use super::{OnnxError, OnnxOptions};
-use crate::network::{
-    Activation, Conv, Network, NodeId, Op, ParamSpec, PoolKind, Shape, Weights,
-};
+use crate::network::{Activation, Conv, Network, NodeId, Op, ParamSpec, PoolKind, Shape, Weights};
 
 /// The epsilon that [`Op::BatchNorm`] promises.
 const BATCH_NORM_EPSILON: f32 = 1e-5;
@@ -155,7 +153,11 @@ impl<'a> Lowering<'a> {
             if !seen.insert(name) {
                 let is_input = *name == self.options.input_name;
                 return Err(OnnxError::NameClash {
-                    what: if is_input { "input name" } else { "output name" },
+                    what: if is_input {
+                        "input name"
+                    } else {
+                        "output name"
+                    },
                     name: name.clone(),
                 });
             }
