@@ -18,6 +18,9 @@ pub const WIDTH_TOLERANCE: f64 = 0.02;
 /// Largest fraction of outliers that passes without a warning.
 pub const OUTLIER_TOLERANCE: f64 = 0.1;
 
+/// How many times the 5th percentile the median may be without a warning.
+pub const INTERRUPTION_RATIO: f64 = 1.5;
+
 /// A pass confirms the fastest one when it is slower by at most this fraction.
 pub const PASS_TOLERANCE: f64 = 0.05;
 
@@ -33,6 +36,9 @@ pub enum Warning {
     Drift { ratio: f64 },
     /// Many samples were interrupted.
     Outliers { outliers: usize, samples: usize },
+    /// Most samples were interrupted, so that even their median is no longer the
+    /// network's own: it is this many times the 5th percentile.
+    Interrupted { ratio: f64 },
     /// No other pass confirms the fastest; the next is slower by this fraction.
     PassesDisagree { gap: f64 },
     /// The governor may lower the clock between runs.
@@ -62,6 +68,10 @@ impl fmt::Display for Warning {
             Warning::Outliers { outliers, samples } => {
                 write!(f, "{outliers} of {samples} samples are outliers")
             }
+            Warning::Interrupted { ratio } => write!(
+                f,
+                "most samples were interrupted: their median is {ratio:.1} times the fastest"
+            ),
             Warning::PassesDisagree { gap } => write!(
                 f,
                 "no pass over this network confirms another: they differ by {:.0} % or more",
@@ -256,6 +266,10 @@ impl Measurement {
         let outliers = self.summary.outliers;
         if outliers as f64 > OUTLIER_TOLERANCE * samples as f64 {
             self.warnings.push(Warning::Outliers { outliers, samples });
+        }
+        let ratio = self.summary.median_ms / self.summary.p05_ms;
+        if ratio > INTERRUPTION_RATIO {
+            self.warnings.push(Warning::Interrupted { ratio });
         }
         let relative_half_width = self.summary.relative_half_width();
         if self.stop != StopReason::Precise && relative_half_width > WIDTH_TOLERANCE {

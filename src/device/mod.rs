@@ -22,7 +22,8 @@ pub use engine::{Deployable, Engine, RunOptions, Session};
 pub use error::ProbeError;
 pub use facts::DeviceFacts;
 pub use measurement::{
-    DRIFT_TOLERANCE, Measurement, OUTLIER_TOLERANCE, PASS_TOLERANCE, Pass, WIDTH_TOLERANCE, Warning,
+    DRIFT_TOLERANCE, INTERRUPTION_RATIO, Measurement, OUTLIER_TOLERANCE, PASS_TOLERANCE, Pass,
+    WIDTH_TOLERANCE, Warning,
 };
 pub use probe::{LocalProbe, Probe, measure};
 pub use profile::{Connection, Limits, Profile, ProfileError};

@@ -22,6 +22,8 @@ pub struct Summary {
     /// Distribution-free 95 % interval of the median; the range for fewer than
     /// six samples, which cover less.
     pub ci95_ms: (f64, f64),
+    /// 5th percentile: nearly the fastest, and robust against a lucky sample.
+    pub p05_ms: f64,
     /// 95th percentile.
     pub p95_ms: f64,
     /// Median absolute deviation from the median, not rescaled.
@@ -54,6 +56,7 @@ impl Summary {
             samples: samples_ms.len(),
             median_ms,
             ci95_ms: median_ci95(samples_ms),
+            p05_ms: Data::new(samples_ms.to_vec()).quantile(0.05),
             p95_ms: Data::new(samples_ms.to_vec()).quantile(0.95),
             mad_ms,
             outliers: deviations

@@ -231,6 +231,17 @@ fn outliers_are_counted_and_kept() {
 }
 
 #[test]
+fn a_median_made_of_interruptions_is_called_so() {
+    // Two of three runs are preempted, which no interval of the median shows.
+    let script = |run: usize, _: f64| Some(if run % 3 == 0 { 2.0 } else { 9.0 });
+    let warnings = summed_up(run(&protocol(), script).unwrap(), None).warnings;
+    assert!(
+        warnings.contains(&Warning::Interrupted { ratio: 4.5 }),
+        "{warnings:?}"
+    );
+}
+
+#[test]
 fn a_slowing_device_shows_in_the_reference_and_not_in_the_verdict() {
     let clock = FakeClock::default();
     // Thermal throttling: half speed from 200 ms on.

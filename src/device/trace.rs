@@ -72,11 +72,11 @@ pub fn trace(
     let mut next_reference_ms = 0.0;
     let mut next_check = protocol.min_samples;
     let stop = loop {
-        if let Some(reference) = reference.as_deref_mut() {
-            if since_ms(start, clock) >= next_reference_ms {
-                reference_ms.push(reference.sample(clock)?);
-                next_reference_ms = since_ms(start, clock) + protocol.reference_every_ms;
-            }
+        if let Some(reference) = reference.as_deref_mut()
+            && since_ms(start, clock) >= next_reference_ms
+        {
+            reference_ms.push(reference.sample(clock)?);
+            next_reference_ms = since_ms(start, clock) + protocol.reference_every_ms;
         }
         let sample_ms = time_runs(session, inner_runs, clock)?;
         check_sample(sample_ms)?;
