@@ -90,10 +90,7 @@ pub fn front_svg(state: &RunState, options: &PlotOptions) -> Result<String, Plot
         let size = format!("{} by {} pixels are too few", options.width, options.height);
         return Err(PlotError::Draw(size));
     }
-    let size = (
-        options.width * FINE as u32,
-        options.height * FINE as u32,
-    );
+    let size = (options.width * FINE as u32, options.height * FINE as u32);
     let mut svg = String::new();
     draw(&mut svg, size, state, &front, options).map_err(PlotError::Draw)?;
     Ok(finish(svg, size, options, state))
@@ -208,9 +205,7 @@ fn draw(
         .map_err(text)?;
 
     let area = chart.plotting_area();
-    let at = |latency_ms: f64, accuracy: f64| {
-        area.map_coordinate(&(latency_ms, 100.0 * accuracy))
-    };
+    let at = |latency_ms: f64, accuracy: f64| area.map_coordinate(&(latency_ms, 100.0 * accuracy));
     let (columns, rows) = area.get_pixel_range();
     // Coordinates are the whole picture's from here on.
     let canvas = &root;
@@ -220,7 +215,12 @@ fn draw(
         let dash = 6 * FINE;
         for top in (rows.start..rows.end).step_by(2 * dash as usize) {
             let bottom = (top + dash).min(rows.end);
-            line(canvas, vec![(column, top), (column, bottom)], INK.mix(0.6), 1.5)?;
+            line(
+                canvas,
+                vec![(column, top), (column, bottom)],
+                INK.mix(0.6),
+                1.5,
+            )?;
         }
         let label = format!("limit {} ms", ms_text(limit));
         let place = (column + 6 * FINE, rows.start + 4 * FINE);
@@ -271,8 +271,24 @@ fn draw(
 /// cannot cover a point.
 fn draw_head(head: &Area<'_>, state: &RunState, has_measured: bool) -> Drawn {
     let left = 30 * FINE;
-    write(head, &title(state), (left, 18 * FINE), 24, &INK, HPos::Left, true)?;
-    write(head, &subtitle(state), (left, 50 * FINE), 16, &MUTED, HPos::Left, false)?;
+    write(
+        head,
+        &title(state),
+        (left, 18 * FINE),
+        24,
+        &INK,
+        HPos::Left,
+        true,
+    )?;
+    write(
+        head,
+        &subtitle(state),
+        (left, 50 * FINE),
+        16,
+        &MUTED,
+        HPos::Left,
+        false,
+    )?;
     let row = 88 * FINE;
     let text_row = row - 7 * FINE;
     let mut column = left;
@@ -280,7 +296,15 @@ fn draw_head(head: &Area<'_>, state: &RunState, has_measured: bool) -> Drawn {
     // as the gaps are generous.
     let mut entry = |label: &str, width: i32, mark: &dyn Fn(i32) -> Drawn| -> Drawn {
         mark(column)?;
-        write(head, label, (column + 34 * FINE, text_row), 16, &INK, HPos::Left, false)?;
+        write(
+            head,
+            label,
+            (column + 34 * FINE, text_row),
+            16,
+            &INK,
+            HPos::Left,
+            false,
+        )?;
         column += width * FINE;
         Ok(())
     };
@@ -292,7 +316,9 @@ fn draw_head(head: &Area<'_>, state: &RunState, has_measured: bool) -> Drawn {
         dot(head, (c + 14 * FINE, row), 5.5, FRONT.mix(1.0))
     })?;
     match has_measured {
-        true => entry("front, measured", 160, &|c| diamond(head, (c + 14 * FINE, row))),
+        true => entry("front, measured", 160, &|c| {
+            diamond(head, (c + 14 * FINE, row))
+        }),
         false => Ok(()),
     }
 }
@@ -344,7 +370,11 @@ fn write(
     anchor: HPos,
     bold: bool,
 ) -> Drawn {
-    let style = if bold { FontStyle::Bold } else { FontStyle::Normal };
+    let style = if bold {
+        FontStyle::Bold
+    } else {
+        FontStyle::Normal
+    };
     let font = (FONT, size * FINE, style).into_font().color(color);
     let font = font.pos(Pos::new(anchor, VPos::Top));
     area.draw_text(label, &font, place).map_err(text)

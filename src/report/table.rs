@@ -93,7 +93,11 @@ pub fn front_table(rows: &[FrontRow]) -> String {
             row.candidate.to_string(),
             percent_text(row.accuracy),
             shown(row.test_accuracy, percent_text),
-            with_interval(row.predicted_ms, row.predicted_low_ms, row.predicted_high_ms),
+            with_interval(
+                row.predicted_ms,
+                row.predicted_low_ms,
+                row.predicted_high_ms,
+            ),
             shown(measured, |((middle, low), high)| {
                 with_interval(middle, low, high)
             }),

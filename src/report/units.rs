@@ -98,9 +98,14 @@ mod tests {
         let shown = [0, 999, 1000, 9_994, 9_996, 269_722, 999_600, 3_504_872].map(count_text);
         assert_eq!(
             shown,
-            ["0", "999", "1.00 k", "9.99 k", "10.0 k", "270 k", "1.00 M", "3.50 M"]
+            [
+                "0", "999", "1.00 k", "9.99 k", "10.0 k", "270 k", "1.00 M", "3.50 M"
+            ]
         );
-        assert_eq!([1023, 1024, 3 << 19].map(bytes_text), ["1023 B", "1.00 KiB", "1.50 MiB"]);
+        assert_eq!(
+            [1023, 1024, 3 << 19].map(bytes_text),
+            ["1023 B", "1.00 KiB", "1.50 MiB"]
+        );
         assert_eq!(count_text(u64::MAX), "18446744 T");
     }
 
@@ -115,6 +120,9 @@ mod tests {
     #[test]
     fn durations_grow_coarser() {
         let shown = [0.04, 59.4, 59.9, 200.0, 7500.0].map(duration_text);
-        assert_eq!(shown, ["0.0 s", "59.4 s", "1 min 00 s", "3 min 20 s", "2 h 05 min"]);
+        assert_eq!(
+            shown,
+            ["0.0 s", "59.4 s", "1 min 00 s", "3 min 20 s", "2 h 05 min"]
+        );
     }
 }

@@ -61,8 +61,7 @@ impl Store {
             name: artefact.name.clone(),
             detail,
         };
-        let bytes =
-            std::fs::read(&path).map_err(|e| wrong(format!("{}: {e}", path.display())))?;
+        let bytes = std::fs::read(&path).map_err(|e| wrong(format!("{}: {e}", path.display())))?;
         match sha256_hex(&bytes) == artefact.sha256 {
             true => Ok(bytes),
             false => Err(wrong(format!(

@@ -202,7 +202,10 @@ impl StoreError {
                 cause: std::io::Error::other(detail),
                 path,
             },
-            _ => StoreError::Database { path, cause: source },
+            _ => StoreError::Database {
+                path,
+                cause: source,
+            },
         }
     }
 

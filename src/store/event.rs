@@ -329,10 +329,7 @@ mod tests {
     #[test]
     fn a_known_kind_in_a_form_we_cannot_read_is_kept_too() {
         let changed = json!({"kind": "note", "text": ["now", "a", "list"]});
-        assert_eq!(
-            Event::from_json(changed.clone()),
-            Event::Unknown(changed)
-        );
+        assert_eq!(Event::from_json(changed.clone()), Event::Unknown(changed));
     }
 
     #[test]

@@ -93,7 +93,11 @@ mod tests {
         assert_eq!(ids.len(), 1000);
         for id in ids {
             assert_eq!(id.as_str().len(), 8);
-            let typed = id.as_str().to_uppercase().replace('0', "O").replace('1', "I");
+            let typed = id
+                .as_str()
+                .to_uppercase()
+                .replace('0', "O")
+                .replace('1', "I");
             assert_eq!(normalise(&typed), id.as_str());
         }
     }

@@ -383,4 +383,6 @@ async fn insert(
 }
 
 #[cfg(test)]
+pub(crate) mod test_data;
+#[cfg(test)]
 mod tests;

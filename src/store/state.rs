@@ -56,7 +56,9 @@ pub enum Outcome {
     /// Asked for, and not answered yet.
     Pending,
     Evaluated(Box<Evaluated>),
-    Failed { cause: String },
+    Failed {
+        cause: String,
+    },
 }
 
 /// One candidate of the search.
