@@ -199,7 +199,7 @@ fn draw(
         .set_all_tick_mark_size(5 * FINE)
         .label_style((FONT, 16 * FINE).into_font().color(&MUTED))
         .axis_desc_style((FONT, 18 * FINE).into_font().color(&INK))
-        .x_desc(format!("Latency (ms, batch of one{scale_note})"))
+        .x_desc(format!("Latency (ms{scale_note})"))
         .y_desc("Validation accuracy (%)")
         .draw()
         .map_err(text)?;
@@ -256,8 +256,8 @@ fn draw(
     }
     for member in front {
         let here = at(member.evaluated.latency_ms, member.evaluated.accuracy);
-        dot(canvas, here, 7.0, WHITE.mix(1.0))?;
-        dot(canvas, here, 5.5, FRONT.mix(1.0))?;
+        dot(canvas, here, 6.0, WHITE.mix(1.0))?;
+        dot(canvas, here, 4.5, FRONT.mix(1.0))?;
     }
     for member in front {
         if let Some(measured) = member.measured {
@@ -311,9 +311,9 @@ fn draw_head(head: &Area<'_>, state: &RunState, has_measured: bool) -> Drawn {
     entry("candidate", 130, &|c| {
         dot(head, (c + 14 * FINE, row), 3.5, CANDIDATE.mix(0.8))
     })?;
-    entry("front, predicted with its interval", 285, &|c| {
+    entry("front, predicted with its interval", 268, &|c| {
         whisker(head, c, c + 28 * FINE, row, FRONT.mix(0.75))?;
-        dot(head, (c + 14 * FINE, row), 5.5, FRONT.mix(1.0))
+        dot(head, (c + 14 * FINE, row), 4.5, FRONT.mix(1.0))
     })?;
     match has_measured {
         true => entry("front, measured", 160, &|c| {
@@ -346,19 +346,18 @@ fn whisker(area: &Area<'_>, left: i32, right: i32, row: i32, color: RGBAColor) -
         .try_for_each(|c| line(area, vec![(c, row - tip), (c, row + tip)], color, 1.5))
 }
 
+/// Hollow, so that a prediction in the same place still shows.
 fn diamond(area: &Area<'_>, (column, row): (i32, i32)) -> Drawn {
-    let outline = |radius: i32| {
-        vec![
-            (column - radius, row),
-            (column, row - radius),
-            (column + radius, row),
-            (column, row + radius),
-        ]
-    };
-    area.draw(&Polygon::new(outline(8 * FINE), WHITE.filled()))
-        .map_err(text)?;
-    area.draw(&Polygon::new(outline(6 * FINE), MEASURED.filled()))
-        .map_err(text)
+    let radius = 8 * FINE;
+    let corners = vec![
+        (column - radius, row),
+        (column, row - radius),
+        (column + radius, row),
+        (column, row + radius),
+        (column - radius, row),
+        (column, row - radius),
+    ];
+    line(area, corners, MEASURED.mix(1.0), 2.0)
 }
 
 fn write(
@@ -377,7 +376,9 @@ fn write(
     };
     let font = (FONT, size * FINE, style).into_font().color(color);
     let font = font.pos(Pos::new(anchor, VPos::Top));
-    area.draw_text(label, &font, place).map_err(text)
+    // XML has no place for control characters.
+    let label: String = label.chars().filter(|c| !c.is_control()).collect();
+    area.draw_text(&label, &font, place).map_err(text)
 }
 
 #[cfg(test)]

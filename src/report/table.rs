@@ -179,7 +179,7 @@ pub fn run_summary(state: &RunState) -> String {
     say(
         "measured",
         format!(
-            "{} references, {} held out, {} of the front, {} by hand",
+            "references {}, held out {}, front {}, by hand {}",
             count(Purpose::Reference),
             count(Purpose::Heldout),
             count(Purpose::Front),
@@ -208,7 +208,7 @@ pub fn run_summary(state: &RunState) -> String {
     for (kind, count) in &state.unknown {
         say(
             "warning",
-            format!("{count} events of kind `{kind}` need a newer bespoke"),
+            format!("events of kind `{kind}` that need a newer bespoke: {count}"),
         );
     }
     let rows = front_rows(state);

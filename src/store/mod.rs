@@ -39,7 +39,7 @@ mod state;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sqlx::sqlite::SqliteRow;
@@ -79,8 +79,9 @@ pub struct Store {
     runtime: tokio::runtime::Runtime,
     /// None where the store was opened for reading only.
     writer: Option<Mutex<SqliteConnection>>,
-    /// Apart from the writer, so that long reads do not delay recording.
-    reader: Mutex<SqliteConnection>,
+    /// Apart from the writer, so that long reads do not delay recording; none
+    /// only while the store is being dropped.
+    reader: Option<Mutex<SqliteConnection>>,
 }
 
 /// Events fetched at a time, so that a long run is never held twice.
@@ -130,7 +131,7 @@ impl Store {
             location,
             runtime,
             writer: writer.map(Mutex::new),
-            reader: Mutex::new(reader),
+            reader: Some(Mutex::new(reader)),
         })
     }
 
@@ -290,7 +291,7 @@ impl Store {
     /// keys, and that every artefact still is what was recorded.
     pub fn verify(&self) -> Result<(), StoreError> {
         {
-            let mut reader = lock(&self.reader);
+            let mut reader = self.reader();
             let check = self
                 .location
                 .check(&mut reader, "PRAGMA integrity_check(10)");
@@ -308,9 +309,13 @@ impl Store {
         &self,
         query: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
-        let mut connection = lock(&self.reader);
+        let mut connection = self.reader();
         let answer = self.runtime.block_on(query(&mut connection));
         answer.map_err(|e| self.location.explain(e))
+    }
+
+    fn reader(&self) -> MutexGuard<'_, SqliteConnection> {
+        lock(self.reader.as_ref().expect("open until dropped"))
     }
 
     fn write<T>(
@@ -329,9 +334,27 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    /// Closing the last connection folds the write-ahead log into the database
+    /// file; without it that happens when the database is next opened.
+    fn drop(&mut self) {
+        if tokio::runtime::Handle::try_current().is_ok() {
+            return; // An async task must not block.
+        }
+        let connections = [self.reader.take(), self.writer.take()];
+        for connection in connections.into_iter().flatten() {
+            let connection = connection
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner);
+            // Nothing can be done about a failure, and nothing is lost by it.
+            let _ = self.runtime.block_on(connection.close());
+        }
+    }
+}
+
 /// A thread that panicked while it held the connection has not broken it: a
 /// transaction it left open is rolled back before the next statement.
-fn lock(connection: &Mutex<SqliteConnection>) -> std::sync::MutexGuard<'_, SqliteConnection> {
+fn lock(connection: &Mutex<SqliteConnection>) -> MutexGuard<'_, SqliteConnection> {
     connection.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -133,9 +133,11 @@ impl Location {
             .synchronous(SqliteSynchronous::Full);
         let connected = SqliteConnection::connect_with(&options).await;
         let mut connection = connected.map_err(|e| self.explain(e))?;
+        // Taking the write lock, even with nothing to write, shows whether the
+        // log can be written: better now than after the first evaluation.
+        let begun = connection.begin_with("BEGIN IMMEDIATE").await;
+        let mut transaction = begun.map_err(|e| self.explain(e))?;
         if !is_current {
-            let begun = connection.begin_with("BEGIN IMMEDIATE").await;
-            let mut transaction = begun.map_err(|e| self.explain(e))?;
             MIGRATIONS
                 .run(&mut *transaction)
                 .await
@@ -144,8 +146,8 @@ impl Location {
                     | sqlx::migrate::MigrateError::ExecuteMigration(e, _) => self.explain(e),
                     other => self.damaged(format!("its schema cannot be used: {other}")),
                 })?;
-            transaction.commit().await.map_err(|e| self.explain(e))?;
         }
+        transaction.commit().await.map_err(|e| self.explain(e))?;
         Ok(connection)
     }
 
