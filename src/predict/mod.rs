@@ -1,1 +1,4 @@
 //! Latency predictors and their calibration.
+
+pub mod features;
+pub mod tables;
