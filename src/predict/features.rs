@@ -111,6 +111,7 @@ pub fn cost_names() -> Vec<String> {
             "live.macs",
             "live.bytes",
             "live.weights",
+            "network",
         ]
         .map(str::to_string),
     );
@@ -122,7 +123,7 @@ pub fn cost_names() -> Vec<String> {
 const KNOTS: [f64; 6] = [4.0, 6.0, 8.0, 10.0, 12.0, 14.0];
 
 /// Length of [`Features::costs`].
-pub const N_COSTS: usize = LIVE + 4;
+pub const N_COSTS: usize = NETWORK + 1;
 
 /// Entries of one kind of convolution.
 const CONV_STRIDE: usize = 1 + KNOTS.len() + 6;
@@ -137,6 +138,8 @@ const ZERO: usize = CONCAT + 2;
 const PATH: usize = ZERO + 2;
 const INPUT: usize = PATH + 2;
 const LIVE: usize = INPUT + 1;
+/// Always 1: what one run costs whatever the network.
+const NETWORK: usize = LIVE + 4;
 const MEGA: f64 = 1e-6;
 
 /// A network as the predictor sees it.
@@ -156,7 +159,7 @@ impl Features {
         // others run it. The live part is told apart so that both can be fit.
         if network.nodes().iter().any(|n| matches!(n.op, Op::Zero { .. })) {
             let live = network_costs(&network.simplify());
-            costs[LIVE..].copy_from_slice(&live[LIVE..]);
+            costs[LIVE..NETWORK].copy_from_slice(&live[LIVE..NETWORK]);
         }
         Features { costs }
     }
@@ -222,6 +225,7 @@ fn network_costs(network: &Network) -> Vec<f64> {
     }
     (costs[PATH], costs[PATH + 1]) = path[network.output().0];
     costs[INPUT] = network.input_shape().bytes_f32() as f64 * MEGA;
+    costs[NETWORK] = 1.0;
     costs
 }
 
