@@ -1,1 +1,110 @@
-//! Latency predictors and their calibration.
+//! Latency predictors: operator-level features, known devices as bases of
+//! non-negative operator costs, and a Gaussian-process head that adapts them
+//! to a new device from a few measurements, with intervals. The shipped
+//! predictor is meta-trained on public tables by [`train`] and judged by
+//! [`eval`].
+
+pub mod basis;
+mod calibrate;
+mod checkpoint;
+pub mod eval;
+pub mod features;
+mod lens;
+pub mod metrics;
+mod nnls;
+mod posterior;
+pub mod protocol;
+mod references;
+pub mod tables;
+pub mod train;
+
+pub use calibrate::{Calibrated, CalibrationError, LeftOut, Options, Prediction, Warning};
+pub use checkpoint::CheckpointError;
+pub use features::Features;
+pub use metrics::{Agreement, agreement};
+
+use serde::{Deserialize, Serialize};
+
+use basis::Basis;
+use posterior::HyperPrior;
+
+/// A meta-trained predictor: what devices in general are like. Adapt it to one
+/// device with [`calibrate`](Predictor::calibrate).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Predictor {
+    /// Known devices by table; the generic basis stands last.
+    bases: Vec<Basis>,
+    prior: HyperPrior,
+    interval: IntervalPrior,
+}
+
+/// How posterior standard deviations relate to real errors, learned on the
+/// validation devices.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct IntervalPrior {
+    /// Standard deviations that hold 90 % of the errors.
+    z90: f64,
+    /// Weight, in measurements, of the prior against the leave-one-out errors.
+    measurements: f64,
+}
+
+impl Default for IntervalPrior {
+    fn default() -> Self {
+        IntervalPrior {
+            z90: 1.645,
+            measurements: 10.0,
+        }
+    }
+}
+
+impl Predictor {
+    /// The predictor that comes with this crate; `predictors/README.md` is its
+    /// model card.
+    pub fn shipped() -> &'static Predictor {
+        static SHIPPED: std::sync::OnceLock<Predictor> = std::sync::OnceLock::new();
+        SHIPPED.get_or_init(|| {
+            Predictor::load(include_bytes!("../../predictors/latency.bespoke"))
+                .expect("the shipped checkpoint is whole; a test checks it")
+        })
+    }
+
+    /// A predictor that has seen no device, only the idealised ones.
+    pub fn untrained() -> Predictor {
+        Predictor {
+            bases: vec![Basis::generic()],
+            prior: HyperPrior::uniform(),
+            interval: IntervalPrior::default(),
+        }
+    }
+
+    /// The known devices, table by table.
+    pub fn bases(&self) -> &[Basis] {
+        &self.bases
+    }
+}
+
+/// Anything a predictor can look at: a network, or features computed before.
+pub trait ToFeatures {
+    fn to_features(&self) -> std::borrow::Cow<'_, Features>;
+}
+
+impl ToFeatures for Features {
+    fn to_features(&self) -> std::borrow::Cow<'_, Features> {
+        std::borrow::Cow::Borrowed(self)
+    }
+}
+
+impl ToFeatures for crate::network::Network {
+    fn to_features(&self) -> std::borrow::Cow<'_, Features> {
+        std::borrow::Cow::Owned(Features::of(self))
+    }
+}
+
+impl<T: ToFeatures + ?Sized> ToFeatures for &T {
+    fn to_features(&self) -> std::borrow::Cow<'_, Features> {
+        (**self).to_features()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,356 @@
+//! Adapting the predictor to a device from a few measured networks, and what
+//! comes of it: predictions with 90 % intervals, leave-one-out errors, and
+//! warnings where the measurements do not deserve trust.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::features::{Features, N_COSTS};
+use super::posterior::{self, Evidence, Posterior};
+use super::{Agreement, Predictor, ToFeatures, agreement};
+
+/// Fewest measurements that say anything about a device.
+pub const MIN_MEASUREMENTS: usize = 3;
+
+/// Settings of a calibration.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Options {
+    /// Whether a measurement that contradicts all others is distrusted.
+    pub reject_outliers: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            reject_outliers: true,
+        }
+    }
+}
+
+/// Why measurements cannot calibrate a predictor.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum CalibrationError {
+    #[error("{found} measurements are too few: measure at least {MIN_MEASUREMENTS} networks")]
+    TooFew { found: usize },
+    #[error(
+        "measurement {index} (counted from 0) has latency {latency_ms} ms; latencies must be positive and finite: measure it again or leave it out"
+    )]
+    BadLatency { index: usize, latency_ms: f64 },
+    #[error(
+        "measurement {index} (counted from 0) has {found} features where this version uses {N_COSTS}: compute them again with Features::of"
+    )]
+    BadFeatures { index: usize, found: usize },
+}
+
+/// Something the user should know about the measurements.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Warning {
+    /// These measurements are of networks the predictor cannot tell apart.
+    Duplicates { indices: Vec<usize> },
+    /// The measurement contradicts all others and was distrusted.
+    Outlier {
+        index: usize,
+        measured_ms: f64,
+        expected_ms: f64,
+    },
+    /// The latency does not depend on the network, though the networks differ.
+    ConstantLatency { latency_ms: f64 },
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Warning::Duplicates { indices } => write!(
+                f,
+                "measurements {indices:?} are of networks with equal features and teach little more than one of them"
+            ),
+            Warning::Outlier {
+                index,
+                measured_ms,
+                expected_ms,
+            } => write!(
+                f,
+                "measurement {index} ({measured_ms:.4} ms) contradicts the others, which expect {expected_ms:.4} ms; it was given little weight: measure it again"
+            ),
+            Warning::ConstantLatency { latency_ms } => write!(
+                f,
+                "all measurements are {latency_ms:.4} ms although the networks differ: the device, or its clock, may not see the network; intervals were widened"
+            ),
+        }
+    }
+}
+
+/// What a network is expected to take.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// Posterior median, in milliseconds.
+    pub latency_ms: f64,
+    /// Lower end of the 90 % interval.
+    pub low_ms: f64,
+    /// Upper end of the 90 % interval.
+    pub high_ms: f64,
+    /// Standard deviation of the natural logarithm of the latency.
+    pub sd_log: f64,
+}
+
+/// A measurement beside the prediction of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LeftOut {
+    pub measured_ms: f64,
+    pub predicted: Prediction,
+}
+
+/// A predictor for one device. Serialisable, to be stored with a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibrated {
+    posterior: Posterior,
+    /// Multiplies standard deviations, from the leave-one-out errors.
+    sd_factor: f64,
+    z90: f64,
+    left_out: Vec<LeftOut>,
+    warnings: Vec<Warning>,
+}
+
+impl Predictor {
+    /// Adapts to a device from networks (or their features) and their measured
+    /// latencies in milliseconds. Ten well-chosen ones are usually enough; see
+    /// [`choose_references`](Predictor::choose_references).
+    ///
+    /// # Errors
+    /// When there are fewer than three, or a latency is not positive.
+    pub fn calibrate<T: ToFeatures>(
+        &self,
+        measurements: &[(T, f64)],
+        options: &Options,
+    ) -> Result<Calibrated, CalibrationError> {
+        if measurements.len() < MIN_MEASUREMENTS {
+            return Err(CalibrationError::TooFew {
+                found: measurements.len(),
+            });
+        }
+        let features: Vec<_> = measurements.iter().map(|(t, _)| t.to_features()).collect();
+        let mut log_latency = Vec::with_capacity(measurements.len());
+        for (index, (_, latency_ms)) in measurements.iter().enumerate() {
+            if !latency_ms.is_finite() || *latency_ms <= 0.0 {
+                return Err(CalibrationError::BadLatency {
+                    index,
+                    latency_ms: *latency_ms,
+                });
+            }
+            let found = features[index].costs.len();
+            if found != N_COSTS {
+                return Err(CalibrationError::BadFeatures { index, found });
+            }
+            log_latency.push(latency_ms.ln());
+        }
+        let costs: Vec<&[f64]> = features.iter().map(|f| &f.costs[..]).collect();
+        Ok(self.calibrate_valid(&costs, &log_latency, options))
+    }
+
+    fn calibrate_valid(
+        &self,
+        costs: &[&[f64]],
+        log_latency: &[f64],
+        options: &Options,
+    ) -> Calibrated {
+        let n = costs.len();
+        let mut warnings = duplicates(costs);
+        let mut noise_factor = vec![1.0; n];
+        let mut left_out = self.leave_one_out(costs, log_latency, &noise_factor);
+        if options.reject_outliers {
+            // One at a time, the worst first: an outlier spoils the others'
+            // predictions, so most suspicions vanish with it.
+            for _ in 0..n / 5 {
+                let Some(index) = worst_outlier(log_latency, &left_out, &noise_factor) else {
+                    break;
+                };
+                noise_factor[index] = OUTLIER_NOISE_FACTOR;
+                left_out = self.leave_one_out(costs, log_latency, &noise_factor);
+                warnings.push(Warning::Outlier {
+                    index,
+                    measured_ms: log_latency[index].exp(),
+                    expected_ms: left_out[index].0.exp(),
+                });
+            }
+        }
+        let (posterior, _) = posterior::fit(
+            &self.bases,
+            &self.prior,
+            &Evidence {
+                costs,
+                log_latency,
+                noise_factor: &noise_factor,
+            },
+        );
+        // Posterior scale of the standardised errors, under a prior worth some
+        // measurements; single errors are capped so that one cannot ruin it.
+        let trusted = (0..n).filter(|i| noise_factor[*i] == 1.0);
+        let (mut sum, mut count) = (self.interval.measurements, self.interval.measurements);
+        for i in trusted {
+            let (mean, sd) = left_out[i];
+            sum += ((log_latency[i] - mean) / sd).powi(2).min(25.0);
+            count += 1.0;
+        }
+        let mut sd_factor = (sum / count).sqrt();
+        if let Some(warning) = constant_latency(costs, log_latency) {
+            warnings.push(warning);
+            sd_factor *= 3.0;
+        }
+        let mut calibrated = Calibrated {
+            posterior,
+            sd_factor,
+            z90: self.interval.z90,
+            left_out: Vec::new(),
+            warnings,
+        };
+        calibrated.left_out = (0..n)
+            .map(|i| LeftOut {
+                measured_ms: log_latency[i].exp(),
+                predicted: calibrated.prediction(left_out[i].0, left_out[i].1),
+            })
+            .collect();
+        calibrated
+    }
+
+    /// Mean and deviation of each measurement's logarithm given the others
+    /// (in at most ten folds).
+    fn leave_one_out(
+        &self,
+        costs: &[&[f64]],
+        log_latency: &[f64],
+        noise_factor: &[f64],
+    ) -> Vec<(f64, f64)> {
+        let n = costs.len();
+        let folds = n.min(10);
+        let parts: Vec<Vec<(usize, (f64, f64))>> = (0..folds)
+            .into_par_iter()
+            .map(|fold| {
+                let kept: Vec<usize> = (0..n).filter(|i| i % folds != fold).collect();
+                let (posterior, _) = posterior::fit(
+                    &self.bases,
+                    &self.prior,
+                    &Evidence {
+                        costs: &kept.iter().map(|i| costs[*i]).collect::<Vec<_>>(),
+                        log_latency: &kept.iter().map(|i| log_latency[*i]).collect::<Vec<_>>(),
+                        noise_factor: &kept.iter().map(|i| noise_factor[*i]).collect::<Vec<_>>(),
+                    },
+                );
+                (fold..n)
+                    .step_by(folds)
+                    .map(|i| (i, posterior.log_mean_and_sd(costs[i])))
+                    .collect()
+            })
+            .collect();
+        let mut out = vec![(0.0, 0.0); n];
+        for (i, moments) in parts.into_iter().flatten() {
+            out[i] = moments;
+        }
+        out
+    }
+}
+
+/// Noise variance of a distrusted measurement relative to a trusted one.
+const OUTLIER_NOISE_FACTOR: f64 = 1e4;
+
+/// The measurement furthest, beyond four deviations and 30 %, from what the
+/// others expect.
+fn worst_outlier(
+    log_latency: &[f64],
+    left_out: &[(f64, f64)],
+    noise_factor: &[f64],
+) -> Option<usize> {
+    let score = |i: usize| {
+        let (mean, sd) = left_out[i];
+        let error = (log_latency[i] - mean).abs();
+        (noise_factor[i] == 1.0 && error > 0.3 && error > 4.0 * sd).then_some(error / sd)
+    };
+    (0..log_latency.len())
+        .filter_map(|i| score(i).map(|s| (i, s)))
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .map(|(i, _)| i)
+}
+
+fn duplicates(costs: &[&[f64]]) -> Vec<Warning> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for i in 0..costs.len() {
+        match groups.iter_mut().find(|g| costs[g[0]] == costs[i]) {
+            Some(group) => group.push(i),
+            None => groups.push(vec![i]),
+        }
+    }
+    groups
+        .into_iter()
+        .filter(|g| g.len() > 1)
+        .map(|indices| Warning::Duplicates { indices })
+        .collect()
+}
+
+/// Latencies within 0.1 % of each other while the networks' work differs by
+/// more than 20 %.
+fn constant_latency(costs: &[&[f64]], log_latency: &[f64]) -> Option<Warning> {
+    let spread = |values: &mut dyn Iterator<Item = f64>| {
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
+            (l.min(v), h.max(v))
+        });
+        high - low
+    };
+    let work = spread(&mut costs.iter().map(|c| {
+        let features = Features { costs: c.to_vec() };
+        (features.mega_macs() + features.mega_bytes() + 1e-9).ln()
+    }));
+    (work > 0.2 && spread(&mut log_latency.iter().copied()) < 1e-3).then(|| {
+        Warning::ConstantLatency {
+            latency_ms: log_latency[0].exp(),
+        }
+    })
+}
+
+impl Calibrated {
+    /// Predicts a network's latency with its 90 % interval.
+    pub fn predict<T: ToFeatures + ?Sized>(&self, network: &T) -> Prediction {
+        let (mean, sd) = self
+            .posterior
+            .log_mean_and_sd(&network.to_features().costs);
+        self.prediction(mean, sd)
+    }
+
+    /// Predicts many networks on all cores, in their order.
+    pub fn predict_batch<T: ToFeatures + Sync>(&self, networks: &[T]) -> Vec<Prediction> {
+        networks.par_iter().map(|n| self.predict(n)).collect()
+    }
+
+    /// The latency alone, in milliseconds: much faster than
+    /// [`predict`](Self::predict), for searchers that rank many candidates.
+    pub fn latency_ms<T: ToFeatures + ?Sized>(&self, network: &T) -> f64 {
+        self.posterior.log_mean(&network.to_features().costs).exp()
+    }
+
+    /// Each measurement beside the prediction of a calibration without it
+    /// (without its fold, beyond ten measurements).
+    pub fn leave_one_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// Agreement of the leave-one-out predictions with the measurements.
+    pub fn leave_one_out_agreement(&self) -> Agreement {
+        let predicted: Vec<f64> = self.left_out.iter().map(|l| l.predicted.latency_ms).collect();
+        let measured: Vec<f64> = self.left_out.iter().map(|l| l.measured_ms).collect();
+        agreement(&predicted, &measured)
+    }
+
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    fn prediction(&self, mean: f64, sd: f64) -> Prediction {
+        let sd_log = sd * self.sd_factor;
+        let reach = self.z90 * sd_log;
+        Prediction {
+            latency_ms: mean.exp(),
+            low_ms: (mean - reach).exp(),
+            high_ms: (mean + reach).exp(),
+            sd_log,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The predictor's file: a magic word, a version, the SHA-256 of what follows
+//! and gzipped JSON. Anything that is not exactly such a file is refused with
+//! the reason.
+
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+
+use super::features::N_COSTS;
+use super::posterior::N_HYPOTHESES;
+use super::Predictor;
+
+const MAGIC: &[u8; 8] = b"BESPOKEL";
+/// Changes whenever the meaning of the features or the weights does.
+const VERSION: u32 = 1;
+const HEADER: usize = 8 + 4 + 32;
+
+/// Why bytes are no predictor.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("this is not a bespoke latency predictor (it does not start with its magic word)")]
+    NotACheckpoint,
+    #[error(
+        "the predictor is of version {found}, this program reads version {VERSION}: train it again with `bespoke predict train`, or use the shipped one"
+    )]
+    Version { found: u32 },
+    #[error(
+        "the predictor's file is damaged or truncated (its checksum does not match): fetch or train it again"
+    )]
+    Damaged,
+    #[error("the predictor's content does not fit this program: {0}")]
+    Content(String),
+}
+
+impl Predictor {
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// When the bytes are no checkpoint, of another version, damaged, or do
+    /// not fit this program's features.
+    pub fn load(bytes: &[u8]) -> Result<Predictor, CheckpointError> {
+        if bytes.len() < 8 || &bytes[..8] != MAGIC {
+            return Err(CheckpointError::NotACheckpoint);
+        }
+        if bytes.len() < HEADER {
+            return Err(CheckpointError::Damaged);
+        }
+        let found = u32::from_le_bytes(bytes[8..12].try_into().expect("four bytes"));
+        if found != VERSION {
+            return Err(CheckpointError::Version { found });
+        }
+        let payload = &bytes[HEADER..];
+        if Sha256::digest(payload)[..] != bytes[12..HEADER] {
+            return Err(CheckpointError::Damaged);
+        }
+        let mut json = Vec::new();
+        GzDecoder::new(payload)
+            .read_to_end(&mut json)
+            .map_err(|_| CheckpointError::Damaged)?;
+        let predictor: Predictor = serde_json::from_slice(&json)
+            .map_err(|e| CheckpointError::Content(e.to_string()))?;
+        predictor.check()?;
+        Ok(predictor)
+    }
+
+    /// Writes a checkpoint.
+    pub fn save(&self) -> Vec<u8> {
+        let json = serde_json::to_vec(self).expect("plain data");
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&json).expect("writing to memory");
+        let payload = encoder.finish().expect("writing to memory");
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend(Sha256::digest(&payload));
+        bytes.extend(payload);
+        bytes
+    }
+
+    fn check(&self) -> Result<(), CheckpointError> {
+        let fail = |what: &str| Err(CheckpointError::Content(what.into()));
+        let good = |w: &f64| w.is_finite() && *w >= 0.0;
+        if self.bases.last().is_none_or(|b| b.range.is_some()) {
+            return fail("the generic basis is missing");
+        }
+        for basis in &self.bases {
+            if basis.devices.len() != basis.weights.len() || basis.devices.is_empty() {
+                return fail("a basis names other devices than it has weights for");
+            }
+            let whole = |w: &Vec<f64>| w.len() == N_COSTS && w.iter().all(good);
+            if !basis.weights.iter().all(whole) {
+                return fail("a device's weights are not one non-negative number a cost");
+            }
+            if let Some((low, high)) = &basis.range
+                && (low.len() != N_COSTS || high.len() != N_COSTS)
+            {
+                return fail("a basis' range is not one number a cost");
+            }
+        }
+        if self.prior.home.len() != N_HYPOTHESES || self.prior.away.len() != N_HYPOTHESES {
+            return fail("the prior is over other hypotheses");
+        }
+        Ok(())
+    }
+}

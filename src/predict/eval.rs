@@ -1,0 +1,168 @@
+//! The evaluation that others can repeat: HELP's protocol (Lee et al. 2021) on
+//! the public tables, with ten random reference sets, HELP's fixed one and one
+//! we choose, on devices no training saw; and the same on a space whose table
+//! was left out of training.
+
+use rand::SeedableRng;
+use rand::seq::index;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::features::Features;
+use super::metrics::{Agreement, agreement, spearman};
+use super::protocol::split;
+use super::train::Measured;
+use super::{Options, Predictor};
+
+/// How a device's reference architectures are picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum References {
+    /// Drawn uniformly with seeds 0 to `sets - 1`.
+    Random { sets: usize },
+    /// HELP's ten fixed indices.
+    Help,
+    /// Chosen by [`Predictor::choose_references`] with seeds 0 to `sets - 1`.
+    Chosen { sets: usize },
+}
+
+/// What one reference set gave on one device, over all other architectures.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    pub agreement: Agreement,
+    /// Share of measurements inside the 90 % intervals.
+    pub coverage: f64,
+    /// Median of upper over lower end of the intervals.
+    pub interval_ratio: f64,
+}
+
+/// Scores of one device, one a reference set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeviceScores {
+    pub device: String,
+    pub scores: Vec<Score>,
+}
+
+/// Calibrates on each test device of a table with `n` references and scores
+/// the predictions of every other architecture.
+pub fn evaluate(
+    predictor: &Predictor,
+    measured: &Measured,
+    devices: &[&str],
+    references: References,
+    n: usize,
+) -> Vec<DeviceScores> {
+    let sets = reference_sets(predictor, measured, references, n);
+    devices
+        .iter()
+        .map(|device| DeviceScores {
+            device: device.to_string(),
+            scores: sets
+                .par_iter()
+                .map(|rows| score(predictor, measured, device, rows))
+                .collect(),
+        })
+        .collect()
+}
+
+fn reference_sets(
+    predictor: &Predictor,
+    measured: &Measured,
+    references: References,
+    n: usize,
+) -> Vec<Vec<usize>> {
+    let total = measured.features.len();
+    match references {
+        References::Random { sets } => (0..sets as u64)
+            .map(|seed| {
+                index::sample(&mut ChaCha8Rng::seed_from_u64(seed), total, n.min(total)).into_vec()
+            })
+            .collect(),
+        References::Help => {
+            let fixed = split(measured.table.space).help_references;
+            vec![fixed.into_iter().filter(|i| *i < total).take(n).collect()]
+        }
+        References::Chosen { sets } => (0..sets as u64)
+            .map(|seed| predictor.choose_references(&measured.features, n, seed))
+            .collect(),
+    }
+}
+
+/// Scores one calibration on the rows that were not its references.
+fn score(predictor: &Predictor, measured: &Measured, device: &str, rows: &[usize]) -> Score {
+    let latency = measured.latencies(device);
+    let pairs: Vec<(&Features, f64)> = rows
+        .iter()
+        .map(|i| (&measured.features[*i], latency[*i]))
+        .collect();
+    let calibrated = predictor
+        .calibrate(&pairs, &Options::default())
+        .expect("tables hold positive latencies");
+    let mut held_out = vec![true; latency.len()];
+    rows.iter().for_each(|i| held_out[*i] = false);
+    let (mut predicted, mut truth) = (Vec::new(), Vec::new());
+    let (mut covered, mut ratios) = (0usize, Vec::new());
+    for i in (0..latency.len()).filter(|i| held_out[*i]) {
+        let p = calibrated.predict(&measured.features[i]);
+        predicted.push(p.latency_ms);
+        truth.push(latency[i]);
+        covered += usize::from((p.low_ms..=p.high_ms).contains(&latency[i]));
+        ratios.push(p.high_ms / p.low_ms);
+    }
+    ratios.sort_by(f64::total_cmp);
+    Score {
+        agreement: agreement(&predicted, &truth),
+        coverage: covered as f64 / truth.len() as f64,
+        interval_ratio: ratios[ratios.len() / 2],
+    }
+}
+
+/// Spearman's correlation of multiply-accumulates alone: the floor.
+pub fn macs_spearman(measured: &Measured, device: &str) -> f64 {
+    let macs: Vec<f64> = measured.features.iter().map(Features::mega_macs).collect();
+    spearman(&macs, measured.latencies(device))
+}
+
+/// Means over devices and reference sets.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    pub spearman: f64,
+    /// The lowest mean over devices that a single reference set gave.
+    pub worst_set_spearman: f64,
+    pub kendall: f64,
+    pub mape: f64,
+    pub within_10_percent: f64,
+    pub coverage: f64,
+    /// Median over devices and sets.
+    pub interval_ratio: f64,
+}
+
+/// Summarises the scores of a table's devices.
+pub fn summarise(devices: &[DeviceScores]) -> Summary {
+    let all: Vec<&Score> = devices.iter().flat_map(|d| &d.scores).collect();
+    let mean = |f: &dyn Fn(&Score) -> f64| {
+        all.iter().map(|s| f(s)).sum::<f64>() / all.len().max(1) as f64
+    };
+    let sets = devices.iter().map(|d| d.scores.len()).min().unwrap_or(0);
+    let worst = (0..sets)
+        .map(|set| {
+            devices
+                .iter()
+                .map(|d| d.scores[set].agreement.spearman)
+                .sum::<f64>()
+                / devices.len() as f64
+        })
+        .fold(f64::INFINITY, f64::min);
+    let mut ratios: Vec<f64> = all.iter().map(|s| s.interval_ratio).collect();
+    ratios.sort_by(f64::total_cmp);
+    Summary {
+        spearman: mean(&|s| s.agreement.spearman),
+        worst_set_spearman: worst,
+        kendall: mean(&|s| s.agreement.kendall),
+        mape: mean(&|s| s.agreement.mape),
+        within_10_percent: mean(&|s| s.agreement.within_10_percent),
+        coverage: mean(&|s| s.coverage),
+        interval_ratio: ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN),
+    }
+}

@@ -1,0 +1,395 @@
+//! Operator-level features of any network, free of the space it came from.
+//! Nodes are fused into the kernels an inference engine would launch, and the
+//! kernels are summed into a fixed vector of non-negative costs (counts,
+//! multiply-accumulates, bytes) by kind. Costs only add up: a network with one
+//! kernel more has no smaller entry, which is what makes extrapolation sane.
+
+use serde::{Deserialize, Serialize};
+
+use crate::network::{Activation, Network, Op, Shape};
+
+/// What a kernel does; convolutions are told apart as engines do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KernelKind {
+    /// A convolution over all channels with a window above 1x1.
+    Dense,
+    /// A 1x1 convolution over all channels.
+    Pointwise,
+    /// One filter a channel.
+    Depthwise,
+    /// Several groups of several channels.
+    Grouped,
+    Pool,
+    GlobalPool,
+    Linear,
+    /// Sums and products of tensors.
+    Elementwise,
+    /// Activations and norms that no producer could take in.
+    Pointfunction,
+    Concat,
+    Zero,
+}
+
+/// One fused kernel: an operator with the norm and activation that follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Kernel {
+    pub kind: KernelKind,
+    pub in_channels: usize,
+    pub out_channels: usize,
+    /// Window size; 1 where there is none.
+    pub window: usize,
+    pub stride: usize,
+    pub groups: usize,
+    /// Pixels of the output map.
+    pub out_pixels: usize,
+    pub macs: f64,
+    pub input_bytes: f64,
+    pub output_bytes: f64,
+    pub weight_bytes: f64,
+    /// Multiplications the window needs at each output scalar's channel:
+    /// window² × output scalars.
+    pub window_outputs: f64,
+    /// Scalars of the unfolded input: window² × input channels × output pixels.
+    pub unfolded_inputs: f64,
+    /// Whether it ends in an activation dearer than a clamp (sigmoids, swish).
+    pub smooth_activation: bool,
+}
+
+impl Kernel {
+    /// Multiply-accumulates for each byte moved.
+    pub fn arithmetic_intensity(&self) -> f64 {
+        self.macs / (self.input_bytes + self.output_bytes + self.weight_bytes).max(1.0)
+    }
+}
+
+/// Names of the entries of [`Features::costs`]. Units: counts; millions of
+/// multiply-accumulates; millions of bytes; square roots of those. A figure
+/// after `macs` is log2 of the output pixels around which it counts: engines
+/// reach different speeds on maps of different sizes.
+pub fn cost_names() -> Vec<String> {
+    let mut names = Vec::with_capacity(N_COSTS);
+    for kind in ["dense", "pointwise", "depthwise", "grouped"] {
+        names.push(format!("{kind}.count"));
+        names.extend(KNOTS.iter().map(|k| format!("{kind}.macs@{k}")));
+        for part in [
+            "window_outputs",
+            "unfolded_inputs",
+            "weights",
+            "input",
+            "output",
+            "sqrt_macs",
+        ] {
+            names.push(format!("{kind}.{part}"));
+        }
+    }
+    names.extend(
+        [
+            "pool.count",
+            "pool.bytes",
+            "pool.window_outputs",
+            "pool.sqrt_bytes",
+            "elementwise.count",
+            "elementwise.bytes",
+            "elementwise.sqrt_bytes",
+            "pointfunction.count",
+            "pointfunction.bytes",
+            "pointfunction.sqrt_bytes",
+            "smooth_activation.bytes",
+            "global_pool.count",
+            "global_pool.bytes",
+            "linear.count",
+            "linear.weights",
+            "concat.count",
+            "concat.bytes",
+            "zero.count",
+            "zero.bytes",
+            "path.count",
+            "path.macs",
+            "input.bytes",
+            "live.count",
+            "live.macs",
+            "live.bytes",
+            "live.weights",
+            "network",
+        ]
+        .map(str::to_string),
+    );
+    names
+}
+
+/// Centres, in log2 of output pixels, of the hat functions that split
+/// multiply-accumulates by map size.
+const KNOTS: [f64; 6] = [4.0, 6.0, 8.0, 10.0, 12.0, 14.0];
+
+/// Length of [`Features::costs`].
+pub const N_COSTS: usize = NETWORK + 1;
+
+/// Entries of one kind of convolution.
+const CONV_STRIDE: usize = 1 + KNOTS.len() + 6;
+const POOL: usize = 4 * CONV_STRIDE;
+const ELEMENTWISE: usize = POOL + 4;
+const POINTFUNCTION: usize = ELEMENTWISE + 3;
+const SMOOTH: usize = POINTFUNCTION + 3;
+const GLOBAL_POOL: usize = SMOOTH + 1;
+const LINEAR: usize = GLOBAL_POOL + 2;
+const CONCAT: usize = LINEAR + 2;
+const ZERO: usize = CONCAT + 2;
+const PATH: usize = ZERO + 2;
+const INPUT: usize = PATH + 2;
+const LIVE: usize = INPUT + 1;
+/// Always 1: what one run costs whatever the network.
+const NETWORK: usize = LIVE + 4;
+const MEGA: f64 = 1e-6;
+
+/// A network as the predictor sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Features {
+    /// Summed costs in the order of [`cost_names`].
+    pub costs: Vec<f64>,
+}
+
+impl Features {
+    /// Features of a network. Operators that do not reach the output count, as
+    /// engines that run the graph as written execute them; call
+    /// [`Network::simplify`] first where they would not be run.
+    pub fn of(network: &Network) -> Self {
+        let mut costs = network_costs(network);
+        // Engines that optimise the graph skip what cannot reach the output;
+        // others run it. The live part is told apart so that both can be fit.
+        if network.nodes().iter().any(|n| matches!(n.op, Op::Zero { .. })) {
+            let live = network_costs(&network.simplify());
+            costs[LIVE..NETWORK].copy_from_slice(&live[LIVE..NETWORK]);
+        }
+        Features { costs }
+    }
+
+    /// Multiply-accumulates, in millions.
+    pub fn mega_macs(&self) -> f64 {
+        self.kind_macs().iter().sum::<f64>() + self.costs[LINEAR + 1] / 4.0
+    }
+
+    /// Multiply-accumulates in millions of dense, pointwise, depthwise and
+    /// grouped convolutions.
+    pub fn kind_macs(&self) -> [f64; 4] {
+        [0, 1, 2, 3].map(|kind| {
+            let at = kind * CONV_STRIDE + 1;
+            self.costs[at..at + KNOTS.len()].iter().sum()
+        })
+    }
+
+    /// Bytes read and written by all kernels, weights included, in millions.
+    pub fn mega_bytes(&self) -> f64 {
+        let c = &self.costs;
+        let conv: f64 = (0..4)
+            .map(|kind| {
+                let at = kind * CONV_STRIDE + 1 + KNOTS.len();
+                c[at + 2] + c[at + 3] + c[at + 4]
+            })
+            .sum();
+        conv + [POOL + 1, ELEMENTWISE + 1, POINTFUNCTION + 1, GLOBAL_POOL + 1]
+            .iter()
+            .chain(&[LINEAR + 1, CONCAT + 1])
+            .map(|i| c[*i])
+            .sum::<f64>()
+    }
+
+    /// Kernels launched.
+    pub fn kernels(&self) -> f64 {
+        let conv: f64 = (0..4).map(|kind| self.costs[kind * CONV_STRIDE]).sum();
+        [POOL, ELEMENTWISE, POINTFUNCTION, GLOBAL_POOL, LINEAR, CONCAT]
+            .iter()
+            .map(|i| self.costs[*i])
+            .sum::<f64>()
+            + conv
+    }
+}
+
+fn network_costs(network: &Network) -> Vec<f64> {
+    let mut costs = vec![0.0; N_COSTS];
+    let fused = Fusion::of(network);
+    // Longest chain of kernels, and of multiply-accumulates, up to a node.
+    let mut path = vec![(0.0f64, 0.0f64); network.nodes().len()];
+    for (index, node) in network.nodes().iter().enumerate() {
+        let mut longest = (0.0f64, 0.0f64);
+        for input in &node.inputs {
+            longest.0 = longest.0.max(path[input.0].0);
+            longest.1 = longest.1.max(path[input.0].1);
+        }
+        if let Some(kernel) = fused.kernel(network, index) {
+            add_kernel(&mut costs, &kernel);
+            longest.0 += 1.0;
+            longest.1 += kernel.macs * MEGA;
+        }
+        path[index] = longest;
+    }
+    (costs[PATH], costs[PATH + 1]) = path[network.output().0];
+    costs[INPUT] = network.input_shape().bytes_f32() as f64 * MEGA;
+    costs[NETWORK] = 1.0;
+    costs
+}
+
+/// The fused kernels of a network, in execution order.
+pub fn kernels(network: &Network) -> Vec<Kernel> {
+    let fused = Fusion::of(network);
+    (0..network.nodes().len())
+        .filter_map(|i| fused.kernel(network, i))
+        .collect()
+}
+
+fn add_kernel(costs: &mut [f64], k: &Kernel) {
+    let bytes = (k.input_bytes + k.output_bytes) * MEGA;
+    let mut add = |at: usize, values: &[f64]| {
+        for (slot, value) in costs[at..].iter_mut().zip(values) {
+            *slot += value;
+        }
+    };
+    match k.kind {
+        KernelKind::Dense | KernelKind::Pointwise | KernelKind::Depthwise | KernelKind::Grouped => {
+            let class = match k.kind {
+                KernelKind::Dense => 0,
+                KernelKind::Pointwise => 1,
+                KernelKind::Depthwise => 2,
+                _ => 3,
+            };
+            let macs = k.macs * MEGA;
+            let at = class * CONV_STRIDE;
+            add(at, &[1.0]);
+            let position = (k.out_pixels as f64).log2().clamp(KNOTS[0], KNOTS[KNOTS.len() - 1]);
+            let spacing = KNOTS[1] - KNOTS[0];
+            let low = (((position - KNOTS[0]) / spacing) as usize).min(KNOTS.len() - 2);
+            let high_share = (position - KNOTS[low]) / spacing;
+            add(at + 1 + low, &[macs * (1.0 - high_share), macs * high_share]);
+            add(
+                at + 1 + KNOTS.len(),
+                &[
+                    k.window_outputs * MEGA,
+                    k.unfolded_inputs * MEGA,
+                    k.weight_bytes * MEGA,
+                    k.input_bytes * MEGA,
+                    k.output_bytes * MEGA,
+                    macs.sqrt(),
+                ],
+            );
+        }
+        KernelKind::Pool => add(POOL, &[1.0, bytes, k.window_outputs * MEGA, bytes.sqrt()]),
+        KernelKind::Elementwise => add(ELEMENTWISE, &[1.0, bytes, bytes.sqrt()]),
+        KernelKind::Pointfunction => add(POINTFUNCTION, &[1.0, bytes, bytes.sqrt()]),
+        KernelKind::GlobalPool => add(GLOBAL_POOL, &[1.0, bytes]),
+        KernelKind::Linear => add(LINEAR, &[1.0, k.weight_bytes * MEGA]),
+        KernelKind::Concat => add(CONCAT, &[1.0, bytes]),
+        KernelKind::Zero => add(ZERO, &[1.0, bytes]),
+    }
+    if k.smooth_activation {
+        add(SMOOTH, &[k.output_bytes * MEGA]);
+    }
+    if k.kind != KernelKind::Zero {
+        add(LIVE, &[1.0, k.macs * MEGA, bytes, k.weight_bytes * MEGA]);
+    }
+}
+
+/// Which nodes their producer takes in, and what each producer ends with.
+struct Fusion {
+    /// The node is part of its input's kernel.
+    absorbed: Vec<bool>,
+    /// The kernel that holds the node ends in a smooth activation.
+    smooth: Vec<bool>,
+}
+
+impl Fusion {
+    fn of(network: &Network) -> Self {
+        let nodes = network.nodes();
+        let mut readers = vec![0u32; nodes.len()];
+        for node in nodes {
+            for input in &node.inputs {
+                readers[input.0] += 1;
+            }
+        }
+        let mut absorbed = vec![false; nodes.len()];
+        let mut smooth = vec![false; nodes.len()];
+        // The node that starts the kernel a node belongs to, where it can
+        // still take in what follows.
+        let mut head: Vec<Option<usize>> = vec![None; nodes.len()];
+        for (index, node) in nodes.iter().enumerate() {
+            match node.op {
+                Op::Conv(_) | Op::Linear { .. } | Op::Add | Op::Mul | Op::BatchNorm => {
+                    head[index] = Some(index);
+                }
+                _ => {}
+            }
+            if let Op::BatchNorm | Op::Activation(_) = node.op {
+                let input = node.inputs[0].0;
+                if let (1, Some(start)) = (readers[input], head[input]) {
+                    absorbed[index] = true;
+                    head[index] = matches!(node.op, Op::BatchNorm).then_some(start);
+                    smooth[start] |= is_smooth(node.op);
+                } else {
+                    smooth[index] |= is_smooth(node.op);
+                }
+            }
+        }
+        Fusion { absorbed, smooth }
+    }
+
+    fn kernel(&self, network: &Network, index: usize) -> Option<Kernel> {
+        let node = &network.nodes()[index];
+        if self.absorbed[index] {
+            return None;
+        }
+        let input = network.shape(*node.inputs.first()?);
+        let (in_channels, out_channels) = (input.channels(), node.shape.channels());
+        let (kind, window, stride, groups) = match node.op {
+            Op::Conv(c) => {
+                let kind = if c.groups == 1 && c.kernel == 1 {
+                    KernelKind::Pointwise
+                } else if c.groups == 1 {
+                    KernelKind::Dense
+                } else if c.groups == in_channels {
+                    KernelKind::Depthwise
+                } else {
+                    KernelKind::Grouped
+                };
+                (kind, c.kernel, c.stride, c.groups)
+            }
+            Op::Pool { kernel, stride, .. } => (KernelKind::Pool, kernel, stride, 1),
+            Op::GlobalPool { .. } => (KernelKind::GlobalPool, 1, 1, 1),
+            Op::Linear { .. } => (KernelKind::Linear, 1, 1, 1),
+            Op::Add | Op::Mul if node.inputs.len() == 1 => return None,
+            Op::Add | Op::Mul => (KernelKind::Elementwise, 1, 1, 1),
+            Op::BatchNorm | Op::Activation(_) => (KernelKind::Pointfunction, 1, 1, 1),
+            Op::Concat => (KernelKind::Concat, 1, 1, 1),
+            Op::Zero { stride } => (KernelKind::Zero, 1, stride, 1),
+            Op::Input | Op::Flatten => return None,
+        };
+        let (height, width) = node.shape.spatial();
+        let out_pixels = height * width;
+        let window_area = (window * window) as f64;
+        let bytes = |s: Shape| s.bytes_f32() as f64;
+        Some(Kernel {
+            kind,
+            in_channels,
+            out_channels,
+            window,
+            stride,
+            groups,
+            out_pixels,
+            macs: node.op.macs(&[input], node.shape) as f64,
+            input_bytes: node.inputs.iter().map(|i| bytes(network.shape(*i))).sum(),
+            output_bytes: bytes(node.shape),
+            weight_bytes: match node.op {
+                Op::Conv(_) | Op::Linear { .. } => 4.0 * node.op.params(&[input]) as f64,
+                _ => 0.0,
+            },
+            window_outputs: window_area * node.shape.elements() as f64,
+            unfolded_inputs: window_area * (in_channels * out_pixels) as f64,
+            smooth_activation: self.smooth[index],
+        })
+    }
+}
+
+fn is_smooth(op: Op) -> bool {
+    match op {
+        Op::Activation(a) => !matches!(a, Activation::Relu | Activation::Relu6),
+        _ => false,
+    }
+}
