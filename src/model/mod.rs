@@ -6,6 +6,7 @@
 
 pub mod backend;
 mod cpu;
+mod engine;
 mod fold;
 mod plan;
 mod portable;
@@ -18,6 +19,7 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use crate::network::{Activation, Array, Network, Op, ParamSpec, Shape, Weights, WeightsError};
 
 pub use backend::{Backend, BackendError};
+pub use engine::BurnEngine;
 pub use fold::fold_batch_norm;
 pub use session::InferenceSession;
 
