@@ -1,1 +1,5 @@
-fn main() {}
+//! The `bespoke` program; everything is in the library.
+
+fn main() {
+    std::process::exit(bespoke::cli::main());
+}

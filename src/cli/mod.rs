@@ -1,3 +1,70 @@
-//! The command line: arguments to calls.
+//! The command line: arguments to calls. Data goes to stdout, everything else
+//! to stderr. Exit codes: 0 done, 2 wrong input or a failure explained, 130
+//! stopped by Ctrl-C.
 
+pub mod measure;
+mod progress;
 pub mod runs;
+pub mod search;
+pub mod space;
+
+use clap::Parser;
+
+/// Networks cut to measure for your device.
+#[derive(Debug, Parser)]
+#[command(name = "bespoke", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// The main job: search the quickstart space on this machine, from
+    /// measurement to a trained, exported front.
+    Quickstart(search::Args),
+    /// Search a space for accuracy against latency on a device.
+    Search(search::Args),
+    /// Check, count, sample and draw search spaces.
+    Space(space::Args),
+    /// Measure architectures of a space on this machine.
+    Measure(measure::MeasureArgs),
+    /// Calibrate the latency predictor to this machine and test it.
+    Calibrate(measure::CalibrateArgs),
+    /// Browse and export recorded runs.
+    Runs(runs::Args),
+}
+
+/// Runs the program and returns its exit code.
+pub fn main() -> i32 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return error.exit_code();
+        }
+    };
+    let outcome = match cli.command {
+        Command::Quickstart(args) | Command::Search(args) => search::run(args),
+        Command::Space(args) => space::run(args),
+        Command::Measure(args) => measure::measure(args),
+        Command::Calibrate(args) => measure::calibrate(args),
+        Command::Runs(args) => runs::run(args),
+    };
+    match outcome {
+        Ok(()) => 0,
+        Err(report) => {
+            eprintln!("{report:?}");
+            match report.downcast_ref::<crate::search::SearchError>() {
+                Some(crate::search::SearchError::Interrupted { .. }) => 130,
+                _ => 2,
+            }
+        }
+    }
+}
+
+/// Prints data to stdout; a closed pipe is not an error.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -116,7 +116,7 @@ impl<'a> Search<'a> {
         if let Some(text) = resume {
             let opened = Store::open(&db)?;
             let run = opened.find_run(text)?;
-            let header = opened.header(&run)?;
+            let (header, _) = opened.header(&run)?;
             experiment = serde_json::from_value(header.experiment.clone()).map_err(|e| {
                 SearchError::Header {
                     run: run.clone(),
@@ -308,8 +308,8 @@ impl<'a> Search<'a> {
                 self.experiment.references,
                 unseen.len(),
                 agreement.spearman,
-                agreement.mape_percent(),
-                agreement.within_10_percent(),
+                100.0 * agreement.mape,
+                100.0 * agreement.within_10_percent,
             ));
             for warning in calibrated.warnings() {
                 let text = format!("{engine}: {warning}");

@@ -23,7 +23,6 @@ pub struct Program {
     pub input: Shape,
     pub choices: Vec<Choice>,
     pub root: Step,
-    pub groups: usize,
 }
 
 type Elab<T> = Result<T, Problem>;
@@ -102,7 +101,6 @@ pub fn elaborate(file: &File) -> Result<Program, Vec<Problem>> {
             input: Shape::image(dims[0], dims[1], dims[2]),
             choices: elaborator.choices,
             root,
-            groups: elaborator.groups,
         }),
         Ok(_) => Err(problems),
         Err(problem) => {

@@ -178,7 +178,7 @@ fn the_list_counts_and_filters() {
         name: Some("alp".into()),
         ..Default::default()
     };
-    assert_eq!(find(named), [first.clone()]);
+    assert_eq!(find(named), std::slice::from_ref(&first));
     let finished = RunFilter {
         status: Some(Status::Finished),
         ..Default::default()

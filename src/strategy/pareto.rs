@@ -73,10 +73,8 @@ pub fn ranks(worths: &[&Worth]) -> Vec<usize> {
 pub fn crowding(points: &[&[f64]]) -> Vec<f64> {
     let n = points.len();
     let mut distance = vec![0.0; n];
-    let Some(first) = points.first() else {
-        return distance;
-    };
-    for objective in 0..first.len() {
+    let objectives = points.first().map_or(0, |p| p.len());
+    for objective in 0..objectives {
         let mut order: Vec<usize> = (0..n).collect();
         order.sort_by(|&a, &b| points[a][objective].total_cmp(&points[b][objective]));
         let (low, high) = (

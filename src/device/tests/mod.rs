@@ -237,7 +237,7 @@ fn outliers_are_counted_and_kept() {
 #[test]
 fn a_median_made_of_interruptions_is_called_so() {
     // Two of three runs are preempted, which no interval of the median shows.
-    let script = |run: usize, _: f64| Some(if run % 3 == 0 { 2.0 } else { 9.0 });
+    let script = |run: usize, _: f64| Some(if run.is_multiple_of(3) { 2.0 } else { 9.0 });
     let warnings = summed_up(run(&protocol(), script).unwrap(), None).warnings;
     assert!(
         warnings.contains(&Warning::Interrupted { ratio: 4.5 }),

@@ -1,0 +1,157 @@
+//! `bespoke search` and `bespoke quickstart`.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use miette::{IntoDiagnostic, WrapErr};
+
+use super::progress::Progress;
+use crate::model::Backend;
+use crate::report::{PlotOptions, front_rows, front_svg, front_table};
+use crate::search::{Experiment, Search};
+
+/// Flags override the experiment file, which overrides the defaults.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Experiment file (TOML); examples are in runs/.
+    #[arg(value_name = "FILE.toml")]
+    experiment: Option<PathBuf>,
+    /// Go on with a recorded run: first letters of its id, or `latest`.
+    #[arg(long, value_name = "RUN", conflicts_with = "experiment")]
+    resume: Option<String>,
+    /// Database of runs.
+    #[arg(long, value_name = "FILE", default_value = "runs/bespoke.db")]
+    db: PathBuf,
+    /// Where to write the plot and the trained networks
+    /// [default: beside the database, by run id].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Search space file.
+    #[arg(long, value_name = "FILE")]
+    space: Option<PathBuf>,
+    /// Directory of IDX or CIFAR binary files [default: the embedded Fashion-MNIST].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Seed of everything random.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Trains on this backend: flex or wgpu.
+    #[arg(long)]
+    backend: Option<Backend>,
+    /// Minimise the latency of this engine: tract, flex or wgpu.
+    #[arg(long)]
+    engine: Option<String>,
+    /// Only networks at most this slow.
+    #[arg(long, value_name = "MS")]
+    max_latency_ms: Option<f64>,
+    /// Accuracy evaluations.
+    #[arg(long)]
+    evaluations: Option<usize>,
+    /// Candidates in a generation.
+    #[arg(long)]
+    population: Option<usize>,
+    /// Epochs of a candidate's training.
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Epochs of the front's final training.
+    #[arg(long)]
+    final_epochs: Option<usize>,
+    /// Train on at most so many images.
+    #[arg(long, value_name = "N")]
+    train_images: Option<usize>,
+    /// Architectures measured to calibrate the predictor.
+    #[arg(long, value_name = "N")]
+    references: Option<usize>,
+    /// Candidates trained side by side.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+impl Args {
+    fn experiment(&self) -> miette::Result<Experiment> {
+        let mut e = match &self.experiment {
+            Some(path) => Experiment::read(path)?,
+            None => Experiment::default(),
+        };
+        fn set<T: Clone>(field: &mut T, flag: &Option<T>) {
+            if let Some(value) = flag {
+                *field = value.clone();
+            }
+        }
+        set(&mut e.space, &self.space);
+        set(&mut e.seed, &self.seed);
+        set(&mut e.backend, &self.backend);
+        set(&mut e.evaluations, &self.evaluations);
+        set(&mut e.population, &self.population);
+        set(&mut e.epochs, &self.epochs);
+        set(&mut e.final_epochs, &self.final_epochs);
+        set(&mut e.references, &self.references);
+        set(&mut e.threads, &self.threads);
+        if let Some(engine) = &self.engine {
+            e.other_engines.retain(|other| other != engine);
+            e.engine.clone_from(engine);
+        }
+        e.data = self.data.clone().or(e.data);
+        e.max_latency_ms = self.max_latency_ms.or(e.max_latency_ms);
+        e.train_images = self.train_images.or(e.train_images);
+        Ok(e)
+    }
+}
+
+pub fn run(args: Args) -> miette::Result<()> {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let _ = ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            // The second time, at once: what is recorded is safe.
+            std::process::exit(130);
+        }
+        eprintln!("stopping after the current step; once more to stop at once");
+    });
+    let started = std::time::Instant::now();
+    let experiment = match args.resume {
+        Some(_) => None,
+        None => Some(args.experiment()?),
+    };
+    let mut progress = Progress::default();
+    let mut show = |report: crate::search::Report<'_>| progress.show(report);
+    let search = Search::open(
+        experiment,
+        args.db.clone(),
+        args.resume.as_deref(),
+        &STOP,
+        &mut show,
+    )?;
+    let run = search.run_id().clone();
+    let limit = search.experiment().max_latency_ms;
+    let (state, store) = search.finish()?;
+    let rows = front_rows(&state);
+    super::print(&format!("{}\n", front_table(&rows)));
+    let out = args
+        .out
+        .unwrap_or_else(|| store.directory().join(run.as_str()));
+    std::fs::create_dir_all(&out)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("cannot make the directory {}", out.display()))?;
+    let write = |name: &str, bytes: &[u8]| {
+        let path = out.join(name);
+        std::fs::write(&path, bytes)
+            .into_diagnostic()
+            .wrap_err_with(|| format!("cannot write {}", path.display()))
+    };
+    if !rows.is_empty() {
+        let options = PlotOptions {
+            max_latency_ms: limit,
+            ..PlotOptions::default()
+        };
+        write("front.svg", front_svg(&state, &options)?.as_bytes())?;
+        for artefact in &state.artefacts {
+            write(&artefact.name, &store.read_artefact(artefact)?)?;
+        }
+    }
+    eprintln!(
+        "run {run} took {}; plot and trained networks (ONNX, safetensors) are in {}",
+        crate::report::duration_text(started.elapsed().as_secs_f64()),
+        out.display()
+    );
+    Ok(())
+}
