@@ -13,6 +13,7 @@ pub mod model;
 pub mod network;
 pub mod predict;
 pub mod report;
+pub mod search;
 pub mod space;
 pub mod store;
 pub mod strategy;

@@ -1,1 +1,3 @@
 //! The command line: arguments to calls.
+
+pub mod runs;

@@ -1,1 +1,38 @@
-//! Measuring a network on a device.
+//! Measuring a network on a device: engines that run networks, the protocol
+//! that turns runs into a latency with an interval, probes that reach devices,
+//! and device profiles. It needs neither burn nor a database, so that the
+//! same code measures on a small board.
+
+mod clock;
+mod engine;
+mod error;
+mod facts;
+mod measurement;
+mod probe;
+mod profile;
+mod protocol;
+mod reference;
+mod stats;
+mod survey;
+mod trace;
+mod tract;
+
+pub use clock::{Clock, MonotonicClock};
+pub use engine::{Deployable, Engine, RunOptions, Session};
+pub use error::ProbeError;
+pub use facts::DeviceFacts;
+pub use measurement::{
+    DRIFT_TOLERANCE, INTERRUPTION_RATIO, Measurement, OUTLIER_TOLERANCE, PASS_TOLERANCE, Pass,
+    WIDTH_TOLERANCE, Warning,
+};
+pub use probe::{LocalProbe, Probe, measure};
+pub use profile::{Connection, Limits, Profile, ProfileError};
+pub use protocol::{FEWEST_SAMPLES, Protocol};
+pub use reference::Reference;
+pub use stats::{OUTLIER_Z, Summary, median, median_ci95, spearman};
+pub use survey::{Repeatability, Step, Survey, measure_many};
+pub use trace::{StopReason, Trace, trace};
+pub use tract::{TractEngine, infer};
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,9 @@
 //! choices: those are resolved before a `Network` exists.
 
 mod cost;
+pub mod draw;
 mod hash;
+pub mod onnx;
 mod op;
 mod shape;
 mod simplify;

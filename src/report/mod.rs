@@ -1,1 +1,14 @@
-//! Tables, plots and exports.
+//! What people see of a run: tables for the terminal, CSV and JSON for other
+//! programs, and a plot of accuracy against latency. Everything here turns a
+//! [`RunState`](crate::store::RunState) into text and writes no file itself.
+
+mod front;
+mod plot;
+mod scale;
+mod table;
+mod units;
+
+pub use front::{FrontRow, candidates_csv, front_csv, front_rows, measurements_csv, runs_csv};
+pub use plot::{AxisScale, PlotError, PlotOptions, front_svg};
+pub use table::{front_table, run_summary, runs_table};
+pub use units::{bytes_text, count_text, duration_text, time_text};

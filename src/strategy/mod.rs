@@ -1,1 +1,53 @@
-//! Ask/tell searchers.
+//! Ask/tell searchers. A strategy proposes architectures and is told what they
+//! are worth; it knows nothing of training, devices, storage or progress bars.
+//! Everything random comes from the seed it is given, so the same answers make
+//! the same questions: a run resumes by being told its recorded results again.
+
+mod nsga2;
+pub mod pareto;
+
+pub use nsga2::{Nsga2, Nsga2Config};
+
+use serde::{Deserialize, Serialize};
+
+use crate::space::Architecture;
+
+/// An architecture a strategy wants evaluated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Unique within a run, ascending in the order of asking.
+    pub id: u64,
+    /// Which round of the strategy proposed it, from 0.
+    pub generation: usize,
+    pub architecture: Architecture,
+}
+
+/// What a candidate turned out to be worth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Worth {
+    /// Every objective, smaller is better.
+    pub objectives: Vec<f64>,
+    /// By how much constraints are exceeded, 0 when all hold. Feasible
+    /// candidates always come before infeasible ones (Deb 2000).
+    pub violation: f64,
+}
+
+/// The answer to a candidate; `None` for an evaluation that failed.
+pub type Answer = Option<Worth>;
+
+/// A searcher.
+pub trait Strategy: Send {
+    /// The next candidates, at most `limit`. Empty when it waits for answers,
+    /// or for good when [`is_exhausted`](Self::is_exhausted).
+    fn ask(&mut self, limit: usize) -> Vec<Candidate>;
+
+    /// Answers a candidate. Answers may come in any order; unknown and
+    /// repeated identifiers are ignored.
+    fn tell(&mut self, id: u64, answer: Answer);
+
+    /// Whether nothing new is left to ask.
+    fn is_exhausted(&self) -> bool;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! `bespoke runs export`: a run as plain files that any other program reads.
+//! Files of an earlier export of the same run are replaced, others are left.
+
+use std::collections::HashSet;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use miette::{IntoDiagnostic, WrapErr};
+
+use crate::report;
+use crate::store::{RunId, Store};
+
+/// Writes a run into a directory and returns the number of files written:
+///
+/// - `run.json`: the header, with the space and the experiment;
+/// - `events.jsonl`: every event as it was recorded, one a line;
+/// - `candidates.csv`, `measurements.csv`, `front.csv`;
+/// - `front.svg`, where a candidate has been evaluated;
+/// - `artefacts/`: the run's files under their names.
+pub(super) fn export(store: &Store, run: &RunId, out: &Path) -> miette::Result<usize> {
+    let state = store.state(run)?;
+    make_directory(out)?;
+    let header = serde_json::to_string_pretty(&serde_json::json!({
+        "id": state.id,
+        "created_ms": state.created_ms,
+        "status": state.status_word(),
+        "header": state.header,
+    }))
+    .into_diagnostic()?;
+    let mut files = vec![
+        ("run.json", header + "\n"),
+        ("candidates.csv", report::candidates_csv(&state)),
+        ("measurements.csv", report::measurements_csv(&state)),
+        ("front.csv", report::front_csv(&report::front_rows(&state))),
+    ];
+    if let Ok(svg) = report::front_svg(&state, &Default::default()) {
+        files.push(("front.svg", svg));
+    }
+    let mut written = files.len() + 1;
+    for (name, content) in files {
+        let path = out.join(name);
+        std::fs::write(&path, content)
+            .into_diagnostic()
+            .wrap_err_with(|| format!("cannot write {}", path.display()))?;
+    }
+    write_events(store, run, &out.join("events.jsonl"))?;
+
+    let mut names = HashSet::new();
+    for artefact in &state.artefacts {
+        let name = file_name(&artefact.name, &artefact.sha256, &mut names);
+        let directory = out.join("artefacts");
+        make_directory(&directory)?;
+        // A missing file must not keep the rest from being exported.
+        match store.read_artefact(artefact) {
+            Ok(bytes) => {
+                let path = directory.join(&name);
+                std::fs::write(&path, bytes)
+                    .into_diagnostic()
+                    .wrap_err_with(|| format!("cannot write {}", path.display()))?;
+                written += 1;
+            }
+            Err(error) => eprintln!("warning: {error}"),
+        }
+    }
+    Ok(written)
+}
+
+fn make_directory(path: &Path) -> miette::Result<()> {
+    std::fs::create_dir_all(path)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("cannot create the directory {}", path.display()))
+}
+
+fn write_events(store: &Store, run: &RunId, path: &Path) -> miette::Result<()> {
+    let cannot = || format!("cannot write {}", path.display());
+    let file = std::fs::File::create(path)
+        .into_diagnostic()
+        .wrap_err_with(cannot)?;
+    let mut file = BufWriter::new(file);
+    let mut result = Ok(());
+    store.for_each_event(run, 0, |recorded| {
+        if result.is_ok() {
+            result = writeln!(file, "{}", recorded.to_json());
+        }
+    })?;
+    result
+        .and_then(|()| file.flush())
+        .into_diagnostic()
+        .wrap_err_with(cannot)
+}
+
+/// A name that stays inside the directory and is not taken: what a name may
+/// hold is decided here, as the database may come from anywhere.
+fn file_name(wanted: &str, sha256: &str, taken: &mut HashSet<String>) -> String {
+    let safe: String = wanted
+        .chars()
+        .map(|c| match c {
+            '/' | '\\' | ':' => '_',
+            c if c.is_control() => '_',
+            c => c,
+        })
+        .collect();
+    let mut name = match safe.trim_matches(['.', ' ']) {
+        "" => sha256.to_owned(),
+        safe => safe.to_owned(),
+    };
+    if !taken.insert(name.clone()) {
+        let short: String = sha256.chars().take(8).collect();
+        name = format!("{short}-{name}");
+        taken.insert(name.clone());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_inside_the_directory_and_distinct() {
+        let mut taken = HashSet::new();
+        let mut name = |wanted| file_name(wanted, "0123456789abcdef", &mut taken);
+        assert_eq!(name("front-0.onnx"), "front-0.onnx");
+        assert_eq!(name("front-0.onnx"), "01234567-front-0.onnx");
+        assert_eq!(name("../../etc/passwd"), "_.._etc_passwd");
+        assert_eq!(name("a\nb\\c"), "a_b_c");
+        assert_eq!(name(".."), "0123456789abcdef");
+    }
+}

@@ -1,0 +1,41 @@
+//! What can go wrong between a network and its latency.
+
+use crate::network::onnx::OnnxError;
+
+/// Why a network could not be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    #[error("the network cannot be exported for the engine: {0}")]
+    Export(#[from] OnnxError),
+    #[error("engine `{engine}` cannot load the network: {reason}")]
+    Load { engine: String, reason: String },
+    #[error("engine `{engine}` failed while running the network: {reason}")]
+    Run { engine: String, reason: String },
+    #[error("engine `{engine}` does not support {what}; {remedy}")]
+    Unsupported {
+        engine: String,
+        what: String,
+        remedy: String,
+    },
+    #[error(
+        "a latency of {value_ms} ms is no measurement ({reason}); \
+         check the clock and the engine, and measure again"
+    )]
+    BadSample { value_ms: f64, reason: &'static str },
+    #[error(
+        "one run takes {run_ms:.0} ms, so {min_samples} samples would far exceed the budget of \
+         {budget_ms:.0} ms; raise the protocol's budget_ms or lower its min_samples"
+    )]
+    TooSlow {
+        run_ms: f64,
+        min_samples: usize,
+        budget_ms: f64,
+    },
+    #[error("the protocol's {field} {reason}")]
+    Protocol {
+        field: &'static str,
+        reason: &'static str,
+    },
+    #[error("measuring was stopped before every network had its turn")]
+    Stopped,
+}

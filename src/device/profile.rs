@@ -1,0 +1,191 @@
+//! Device profiles: TOML files that say what a device is called, with which
+//! engines it is measured, what it can hold and how to reach it.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// What a network must not exceed on the device. Absent limits do not limit.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    pub latency_ms: Option<f64>,
+    /// For activations.
+    pub sram_bytes: Option<u64>,
+    /// For weights.
+    pub flash_bytes: Option<u64>,
+}
+
+/// How to reach a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
+pub enum Connection {
+    /// The machine this program runs on.
+    Local,
+}
+
+/// One device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Lower-case letters, digits and dashes.
+    pub name: String,
+    #[serde(default)]
+    pub description: String,
+    /// Engines to measure with; the first is the default.
+    pub engines: Vec<String>,
+    pub connection: Connection,
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Why a device profile cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    #[error("cannot read the device profile {}: {source}", path.display())]
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{path}: {source}")]
+    Syntax {
+        path: String,
+        source: Box<toml::de::Error>,
+    },
+    #[error("{path}: `{field}` {reason}")]
+    Value {
+        path: String,
+        field: &'static str,
+        reason: &'static str,
+    },
+}
+
+impl Profile {
+    /// Reads a profile from a file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no profile; the message has the place.
+    pub fn read(path: &Path) -> Result<Self, ProfileError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ProfileError::Read {
+            path: path.into(),
+            source,
+        })?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Reads a profile from text; `path` is what errors call it.
+    ///
+    /// # Errors
+    /// When the text is no profile.
+    pub fn parse(text: &str, path: &str) -> Result<Self, ProfileError> {
+        let profile: Profile = toml::from_str(text).map_err(|source| ProfileError::Syntax {
+            path: path.into(),
+            source: Box::new(source),
+        })?;
+        profile
+            .check()
+            .map_err(|(field, reason)| ProfileError::Value {
+                path: path.into(),
+                field,
+                reason,
+            })?;
+        Ok(profile)
+    }
+
+    fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if self.name.is_empty() || !self.name.chars().all(plain) {
+            return Err((
+                "name",
+                "must be made of lower-case letters, digits and dashes",
+            ));
+        }
+        if self.engines.is_empty() {
+            return Err((
+                "engines",
+                "must list at least one engine, such as \"tract\"",
+            ));
+        }
+        for (index, engine) in self.engines.iter().enumerate() {
+            if self.engines[..index].contains(engine) {
+                return Err(("engines", "lists an engine twice"));
+            }
+        }
+        let limits = &self.limits;
+        if limits
+            .latency_ms
+            .is_some_and(|l| !(l.is_finite() && l > 0.0))
+        {
+            return Err(("limits.latency_ms", "must be a positive number"));
+        }
+        if limits.sram_bytes == Some(0) {
+            return Err(("limits.sram_bytes", "must be at least 1"));
+        }
+        if limits.flash_bytes == Some(0) {
+            return Err(("limits.flash_bytes", "must be at least 1"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_profiles_are_valid() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("devices");
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let profile = Profile::read(&path).unwrap();
+            assert_eq!(
+                path.file_stem().unwrap().to_str(),
+                Some(profile.name.as_str())
+            );
+            names.push(profile.name);
+        }
+        assert!(names.contains(&"local".to_string()));
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        let error = |text: &str| Profile::parse(text, "pi.toml").unwrap_err().to_string();
+        insta::assert_snapshot!(error("name = \"pi\"\nengine = [\"tract\"]\n"), @r#"
+        pi.toml: TOML parse error at line 2, column 1
+          |
+        2 | engine = ["tract"]
+          | ^^^^^^
+        unknown field `engine`, expected one of `name`, `description`, `engines`, `connection`, `limits`
+        "#);
+        let head = "name = \"pi\"\nengines = [\"tract\"]\n";
+        insta::assert_snapshot!(error(&format!("{head}connection.kind = \"serial\"\n")), @r#"
+        pi.toml: TOML parse error at line 3, column 19
+          |
+        3 | connection.kind = "serial"
+          |                   ^^^^^^^^
+        unknown variant `serial`, expected `local`
+        "#);
+        let local = format!("{head}connection.kind = \"local\"\n");
+        insta::assert_snapshot!(
+            error(&format!("{local}limits.latency_ms = -1.0\n")),
+            @"pi.toml: `limits.latency_ms` must be a positive number"
+        );
+        insta::assert_snapshot!(
+            error(&local.replace("pi", "My Pi")),
+            @"pi.toml: `name` must be made of lower-case letters, digits and dashes"
+        );
+        insta::assert_snapshot!(
+            error(&local.replace("\"tract\"", "\"tract\", \"tract\"")),
+            @"pi.toml: `engines` lists an engine twice"
+        );
+        let limits = Profile::parse(&local, "pi.toml").unwrap().limits;
+        assert_eq!(limits, Limits::default());
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error_with_its_path() {
+        let error = Profile::read(Path::new("devices/no-such.toml")).unwrap_err();
+        assert!(error.to_string().contains("devices/no-such.toml"));
+    }
+}

@@ -1,0 +1,112 @@
+//! Turns bytes into normalised batches: shuffling from a seed, and the light
+//! augmentation of small-image training (He et al. 2016: shift and mirror).
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::data::{Dataset, Split};
+use crate::network::Shape;
+
+/// Maps pixels to floats of zero mean and unit variance by channel.
+pub(super) struct Normaliser {
+    /// One value for each byte, by channel.
+    tables: Vec<[f32; 256]>,
+    shape: Shape,
+}
+
+impl Normaliser {
+    pub fn new(dataset: &Dataset) -> Self {
+        let tables = dataset
+            .mean
+            .iter()
+            .zip(&dataset.std)
+            .map(|(mean, std)| std::array::from_fn(|pixel| (pixel as f32 / 255.0 - mean) / std))
+            .collect();
+        Normaliser {
+            tables,
+            shape: dataset.shape,
+        }
+    }
+
+    /// The images at `indices` as `[N, C, H, W]`. With an `augmentation` each
+    /// is shifted and mirrored as it says.
+    pub fn batch(
+        &self,
+        split: &Split,
+        indices: &[usize],
+        mut augmentation: Option<&mut ChaCha8Rng>,
+        device: &Device,
+    ) -> Tensor<4> {
+        let (height, width) = self.shape.spatial();
+        let pixels = self.shape.elements();
+        let mut data = Vec::with_capacity(indices.len() * pixels);
+        for &index in indices {
+            let image = &split.images[index * pixels..(index + 1) * pixels];
+            let change = match &mut augmentation {
+                Some(rng) => Change::random(height, rng),
+                None => Change::default(),
+            };
+            for (plane, table) in image.chunks_exact(height * width).zip(&self.tables) {
+                change.apply(plane, width, table, &mut data);
+            }
+        }
+        let dims = [indices.len(), self.tables.len(), height, width];
+        Tensor::from_data(TensorData::new(data, dims), device)
+    }
+}
+
+/// A shift with black borders, and a mirroring.
+#[derive(Debug, Clone, Copy, Default)]
+struct Change {
+    down: isize,
+    right: isize,
+    mirror: bool,
+}
+
+impl Change {
+    /// Shifts of up to an eighth of the height, as four pixels are of CIFAR's.
+    fn random(height: usize, rng: &mut ChaCha8Rng) -> Self {
+        let reach = (height / 8) as i32;
+        Change {
+            down: rng.random_range(-reach..=reach) as isize,
+            right: rng.random_range(-reach..=reach) as isize,
+            mirror: rng.random(),
+        }
+    }
+
+    fn apply(&self, plane: &[u8], width: usize, table: &[f32; 256], out: &mut Vec<f32>) {
+        if self.down == 0 && self.right == 0 && !self.mirror {
+            out.extend(plane.iter().map(|pixel| table[*pixel as usize]));
+            return;
+        }
+        let height = plane.len() / width;
+        for y in 0..height {
+            let from_y = y.checked_add_signed(-self.down).filter(|y| *y < height);
+            for x in 0..width {
+                let x = if self.mirror { width - 1 - x } else { x };
+                let from_x = x.checked_add_signed(-self.right).filter(|x| *x < width);
+                let pixel = match (from_y, from_x) {
+                    (Some(y), Some(x)) => plane[y * width + x],
+                    _ => 0,
+                };
+                out.push(table[pixel as usize]);
+            }
+        }
+    }
+}
+
+/// A random generator for one epoch of one run.
+pub(super) fn epoch_rng(seed: u64, epoch: usize) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(epoch as u64);
+    rng
+}
+
+/// All indices below `count`, shuffled.
+pub(super) fn shuffled(count: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.shuffle(rng);
+    order
+}

@@ -1,0 +1,345 @@
+//! Dense and grouped convolution on `N x H x W x C` arrays: pixels are gathered
+//! into columns a few images at a time, so that they stay in the cache, and
+//! multiplied by the filters. A pointwise convolution needs no gathering; a
+//! linear layer is one on a 1x1 map. Depthwise convolutions have their own file.
+
+use std::borrow::Cow;
+
+use rayon::prelude::*;
+
+use super::activation::{activate, with_curve};
+use super::autodiff::{Input, Kernel, Output};
+use super::gemm::{Matrix, product};
+use super::window::Window;
+use crate::network::{Activation, Conv};
+
+/// Rows of a matrix product handled as one piece of work. Fixed, so that sums
+/// over pieces do not depend on the number of threads.
+const PIECE_ROWS: usize = 2048;
+
+/// A convolution of filters `[out, in / groups, k, k]`, the second input.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ConvKernel {
+    pub conv: Conv,
+    /// Applied to the output; only where no gradient is wanted.
+    pub activation: Option<Activation>,
+}
+
+/// Sizes of one call.
+struct Plan {
+    window: Window,
+    images: usize,
+    in_channels: usize,
+    out_channels: usize,
+    groups: usize,
+}
+
+impl Plan {
+    fn new(conv: &Conv, input_dims: &[usize]) -> Self {
+        Plan {
+            window: Window::new(
+                [input_dims[1], input_dims[2]],
+                [conv.kernel; 2],
+                conv.stride,
+                conv.padding,
+                conv.dilation,
+            ),
+            images: input_dims[0],
+            in_channels: input_dims[3],
+            out_channels: conv.out_channels,
+            groups: conv.groups,
+        }
+    }
+
+    fn group_in(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    fn group_out(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
+    /// Length of one column: what one output pixel of one group sees.
+    fn column(&self) -> usize {
+        self.window.taps() * self.group_in()
+    }
+
+    /// Images handled as one piece of work.
+    fn piece_images(&self) -> usize {
+        (PIECE_ROWS / self.window.output_pixels().max(1)).max(1)
+    }
+
+    /// Whether input pixels are the columns as they lie.
+    fn is_direct(&self) -> bool {
+        self.window.is_pointwise()
+    }
+
+    /// Filters as `[groups][out / groups][taps][in / groups]`.
+    fn by_tap<'a>(&self, filters: &'a [f32]) -> Cow<'a, [f32]> {
+        let (taps, inputs) = (self.window.taps(), self.group_in());
+        if taps == 1 {
+            return Cow::Borrowed(filters);
+        }
+        let mut out = vec![0.0; filters.len()];
+        for (from, to) in filters
+            .chunks_exact(taps * inputs)
+            .zip(out.chunks_exact_mut(taps * inputs))
+        {
+            for input in 0..inputs {
+                for tap in 0..taps {
+                    to[tap * inputs + input] = from[input * taps + tap];
+                }
+            }
+        }
+        Cow::Owned(out)
+    }
+
+    /// The inverse of [`by_tap`](Self::by_tap).
+    fn by_input(&self, filters: Vec<f32>) -> Vec<f32> {
+        let (taps, inputs) = (self.window.taps(), self.group_in());
+        if taps == 1 {
+            return filters;
+        }
+        let mut out = vec![0.0; filters.len()];
+        for (from, to) in filters
+            .chunks_exact(taps * inputs)
+            .zip(out.chunks_exact_mut(taps * inputs))
+        {
+            for input in 0..inputs {
+                for tap in 0..taps {
+                    to[input * taps + tap] = from[tap * inputs + input];
+                }
+            }
+        }
+        out
+    }
+
+    /// Visits each run of pixels that lies contiguously both in an image and in
+    /// its columns: `visit(offset in image, offset in columns, length)`.
+    fn for_runs(&self, group: usize, mut visit: impl FnMut(usize, usize, usize)) {
+        let (window, inputs) = (&self.window, self.group_in());
+        let first = group * inputs;
+        let width = window.input[1];
+        let rows = window.inputs_of_outputs(0);
+        let columns = window.inputs_of_outputs(1);
+        // Neighbouring taps of a row are one run if all channels are gathered.
+        let joined = self.groups == 1 && window.dilation == 1;
+        for (oy, row_taps) in rows.iter().enumerate() {
+            for (ox, column_taps) in columns.iter().enumerate() {
+                let base = (oy * window.output[1] + ox) * self.column();
+                for &(ky, iy) in row_taps {
+                    let mut emit = |kx: usize, ix: usize, pixels: usize| {
+                        visit(
+                            (iy * width + ix) * self.in_channels + first,
+                            base + (ky * window.kernel[1] + kx) * inputs,
+                            pixels * inputs,
+                        );
+                    };
+                    match column_taps.first() {
+                        Some(&(kx, ix)) if joined => emit(kx, ix, column_taps.len()),
+                        _ => column_taps.iter().for_each(|&(kx, ix)| emit(kx, ix, 1)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The runs of one group as a list, to be used for every image.
+    fn runs(&self, group: usize) -> Vec<[usize; 3]> {
+        let mut runs = Vec::new();
+        self.for_runs(group, |image, column, length| {
+            runs.push([image, column, length]);
+        });
+        runs
+    }
+
+    /// Gathers the columns of several images.
+    fn gather(&self, runs: &[[usize; 3]], images: &[f32], columns: &mut [f32]) {
+        let in_len = self.window.input_pixels() * self.in_channels;
+        let out_len = self.window.output_pixels() * self.column();
+        for (image, columns) in images
+            .chunks_exact(in_len)
+            .zip(columns.chunks_exact_mut(out_len))
+        {
+            for &[from, to, length] in runs {
+                copy(&image[from..from + length], &mut columns[to..to + length]);
+            }
+        }
+    }
+
+    /// Adds columns back to where they were gathered from.
+    fn scatter(&self, runs: &[[usize; 3]], columns: &[f32], images: &mut [f32]) {
+        let in_len = self.window.input_pixels() * self.in_channels;
+        let out_len = self.window.output_pixels() * self.column();
+        for (image, columns) in images
+            .chunks_exact_mut(in_len)
+            .zip(columns.chunks_exact(out_len))
+        {
+            for &[to, from, length] in runs {
+                for (sum, value) in image[to..to + length]
+                    .iter_mut()
+                    .zip(&columns[from..from + length])
+                {
+                    *sum += value;
+                }
+            }
+        }
+    }
+}
+
+/// Short copies inline; a call to `memcpy` costs more than a few floats.
+#[inline(always)]
+fn copy(from: &[f32], to: &mut [f32]) {
+    if from.len() <= 8 {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = *from;
+        }
+    } else {
+        to.copy_from_slice(from);
+    }
+}
+
+impl Kernel<2> for ConvKernel {
+    fn forward(&self, [x, filters]: [Input<'_>; 2]) -> Output {
+        self.run(x, filters.data, None)
+    }
+
+    fn backward(
+        &self,
+        [x, filters]: [Input<'_>; 2],
+        output_gradient: &[f32],
+        wanted: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
+        let plan = Plan::new(&self.conv, x.dims);
+        [
+            wanted[0].then(|| input_gradient(&plan, filters.data, output_gradient)),
+            wanted[1].then(|| filter_gradient(&plan, x.data, output_gradient)),
+        ]
+    }
+}
+
+impl ConvKernel {
+    /// Convolves, adds a bias and activates.
+    pub fn run(&self, x: Input<'_>, filters: &[f32], bias: Option<&[f32]>) -> Output {
+        let plan = Plan::new(&self.conv, x.dims);
+        let out_len = plan.window.output_pixels() * plan.out_channels;
+        let in_len = plan.window.input_pixels() * plan.in_channels;
+        let (group_out, column) = (plan.group_out(), plan.column());
+        let mut data = vec![0.0; plan.images * out_len];
+        let piece = plan.piece_images();
+        let filters = plan.by_tap(filters);
+        let runs: Vec<_> = (0..if plan.is_direct() { 0 } else { plan.groups })
+            .map(|group| plan.runs(group))
+            .collect();
+        data.par_chunks_mut(piece * out_len)
+            .zip(x.data.par_chunks(piece * in_len))
+            .for_each(|(out, images)| {
+                let rows = out.len() / plan.out_channels;
+                let mut columns = Vec::new();
+                for group in 0..plan.groups {
+                    let columns = if plan.is_direct() {
+                        let data = &images[group * plan.group_in()..];
+                        Matrix::new(data, rows, column, plan.in_channels)
+                    } else {
+                        columns.resize(rows * column, 0.0);
+                        plan.gather(&runs[group], images, &mut columns);
+                        Matrix::new(&columns, rows, column, column)
+                    };
+                    let filters = &filters[group * group_out * column..];
+                    let filters = Matrix::new(filters, group_out, column, column);
+                    product(
+                        columns,
+                        filters.transposed(),
+                        &mut out[group * group_out..],
+                        plan.out_channels,
+                        false,
+                    );
+                }
+                if let Some(bias) = bias {
+                    for row in out.chunks_exact_mut(plan.out_channels) {
+                        row.iter_mut()
+                            .zip(bias)
+                            .for_each(|(out, bias)| *out += bias);
+                    }
+                }
+                if self.activation.is_some() {
+                    with_curve!(self.activation, activate(out));
+                }
+            });
+        let [height, width] = plan.window.output;
+        Output {
+            data,
+            dims: vec![plan.images, height, width, plan.out_channels],
+        }
+    }
+}
+
+/// Gradient of the filters, `[out, in / groups, k, k]`.
+fn filter_gradient(plan: &Plan, x: &[f32], output_gradient: &[f32]) -> Vec<f32> {
+    let out_len = plan.window.output_pixels() * plan.out_channels;
+    let in_len = plan.window.input_pixels() * plan.in_channels;
+    let (group_out, column) = (plan.group_out(), plan.column());
+    let piece = plan.piece_images();
+    let runs: Vec<_> = (0..if plan.is_direct() { 0 } else { plan.groups })
+        .map(|group| plan.runs(group))
+        .collect();
+    let partial: Vec<Vec<f32>> = output_gradient
+        .par_chunks(piece * out_len)
+        .zip(x.par_chunks(piece * in_len))
+        .map(|(gradient, images)| {
+            let rows = gradient.len() / plan.out_channels;
+            let mut sum = vec![0.0; plan.out_channels * column];
+            let mut columns = Vec::new();
+            for group in 0..plan.groups {
+                let columns = if plan.is_direct() {
+                    let data = &images[group * plan.group_in()..];
+                    Matrix::new(data, rows, column, plan.in_channels)
+                } else {
+                    columns.resize(rows * column, 0.0);
+                    plan.gather(&runs[group], images, &mut columns);
+                    Matrix::new(&columns, rows, column, column)
+                };
+                let gradient = &gradient[group * group_out..];
+                let gradient = Matrix::new(gradient, rows, group_out, plan.out_channels);
+                let sum = &mut sum[group * group_out * column..];
+                product(gradient.transposed(), columns, sum, column, false);
+            }
+            sum
+        })
+        .collect();
+    plan.by_input(super::sum_in_order(partial, plan.out_channels * column))
+}
+
+/// Gradient of the input.
+fn input_gradient(plan: &Plan, filters: &[f32], output_gradient: &[f32]) -> Vec<f32> {
+    let out_len = plan.window.output_pixels() * plan.out_channels;
+    let in_len = plan.window.input_pixels() * plan.in_channels;
+    let (group_out, column) = (plan.group_out(), plan.column());
+    let piece = plan.piece_images();
+    let filters = plan.by_tap(filters);
+    let runs: Vec<_> = (0..if plan.is_direct() { 0 } else { plan.groups })
+        .map(|group| plan.runs(group))
+        .collect();
+    let mut data = vec![0.0; plan.images * in_len];
+    data.par_chunks_mut(piece * in_len)
+        .zip(output_gradient.par_chunks(piece * out_len))
+        .for_each(|(images, gradient)| {
+            let rows = gradient.len() / plan.out_channels;
+            let mut columns = Vec::new();
+            for group in 0..plan.groups {
+                let gradient = &gradient[group * group_out..];
+                let gradient = Matrix::new(gradient, rows, group_out, plan.out_channels);
+                let filters = &filters[group * group_out * column..];
+                let filters = Matrix::new(filters, group_out, column, column);
+                if plan.is_direct() {
+                    let images = &mut images[group * plan.group_in()..];
+                    product(gradient, filters, images, plan.in_channels, false);
+                } else {
+                    columns.resize(rows * column, 0.0);
+                    product(gradient, filters, &mut columns, column, false);
+                    plan.scatter(&runs[group], &columns, images);
+                }
+            }
+        });
+    data
+}

@@ -1,0 +1,217 @@
+//! Depthwise convolution on `N x H x W x C` arrays: each channel has one
+//! filter, so channels are the vector lanes and nothing is gathered. Forward
+//! and the gradient of the input are the same loop with the roles of input and
+//! output pixels exchanged.
+
+// One index into several fixed-size pieces is what compiles to vector code.
+#![allow(clippy::needless_range_loop)]
+
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::activation::{activate, with_curve};
+use super::autodiff::{Input, Kernel, Output};
+use super::window::{Window, for_channels};
+use crate::network::{Activation, Conv};
+
+/// Images handled as one piece of work; fixed, so that sums over pieces do not
+/// depend on the number of threads.
+const PIECE_IMAGES: usize = 8;
+
+/// A convolution with as many groups as input and output channels; the second
+/// input are filters `[C, 1, k, k]`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DepthwiseKernel {
+    pub conv: Conv,
+    /// Applied to the output; only where no gradient is wanted.
+    pub activation: Option<Activation>,
+}
+
+impl DepthwiseKernel {
+    fn window(&self, dims: &[usize]) -> Window {
+        let conv = &self.conv;
+        Window::new(
+            [dims[1], dims[2]],
+            [conv.kernel; 2],
+            conv.stride,
+            conv.padding,
+            conv.dilation,
+        )
+    }
+
+    /// Convolves, adds a bias and activates.
+    pub fn run(&self, x: Input<'_>, filters: &[f32], bias: Option<&[f32]>) -> Output {
+        let window = self.window(x.dims);
+        let channels = x.dims[3];
+        let filters = transpose(filters, channels, window.taps());
+        let link = Link {
+            rows: window.inputs_of_outputs(0),
+            columns: window.inputs_of_outputs(1),
+            width: window.input[1],
+            kernel: window.kernel[1],
+        };
+        let out_len = window.output_pixels() * channels;
+        let mut data = vec![0.0; x.dims[0] * out_len];
+        data.par_chunks_mut(out_len)
+            .zip(x.data.par_chunks(window.input_pixels() * channels))
+            .for_each(|(out, image)| {
+                weighted_sums(&link, channels, &filters, image, out);
+                if let Some(bias) = bias {
+                    for row in out.chunks_exact_mut(channels) {
+                        row.iter_mut()
+                            .zip(bias)
+                            .for_each(|(out, bias)| *out += bias);
+                    }
+                }
+                if self.activation.is_some() {
+                    with_curve!(self.activation, activate(out));
+                }
+            });
+        let [height, width] = window.output;
+        Output {
+            data,
+            dims: vec![x.dims[0], height, width, channels],
+        }
+    }
+}
+
+impl Kernel<2> for DepthwiseKernel {
+    fn forward(&self, [x, filters]: [Input<'_>; 2]) -> Output {
+        self.run(x, filters.data, None)
+    }
+
+    fn backward(
+        &self,
+        [x, filters]: [Input<'_>; 2],
+        output_gradient: &[f32],
+        wanted: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
+        let window = self.window(x.dims);
+        let channels = x.dims[3];
+        let (in_len, out_len) = (
+            window.input_pixels() * channels,
+            window.output_pixels() * channels,
+        );
+        let input = || {
+            let filters = transpose(filters.data, channels, window.taps());
+            let link = Link {
+                rows: window.outputs_of_inputs(0),
+                columns: window.outputs_of_inputs(1),
+                width: window.output[1],
+                kernel: window.kernel[1],
+            };
+            let mut gradient = vec![0.0; x.data.len()];
+            gradient
+                .par_chunks_mut(in_len)
+                .zip(output_gradient.par_chunks(out_len))
+                .for_each(|(input, output)| {
+                    weighted_sums(&link, channels, &filters, output, input);
+                });
+            gradient
+        };
+        let filter = || {
+            let (rows, columns) = (window.pairs_of_taps(0), window.pairs_of_taps(1));
+            let widths = [window.output[1], window.input[1]];
+            let partial: Vec<Vec<f32>> = output_gradient
+                .par_chunks(PIECE_IMAGES * out_len)
+                .zip(x.data.par_chunks(PIECE_IMAGES * in_len))
+                .map(|(outputs, inputs)| {
+                    let mut sum = vec![0.0; window.taps() * channels];
+                    for (output, input) in outputs
+                        .chunks_exact(out_len)
+                        .zip(inputs.chunks_exact(in_len))
+                    {
+                        correlate(&rows, &columns, widths, channels, output, input, &mut sum);
+                    }
+                    sum
+                })
+                .collect();
+            let sum = super::sum_in_order(partial, window.taps() * channels);
+            transpose(&sum, window.taps(), channels)
+        };
+        [wanted[0].then(input), wanted[1].then(filter)]
+    }
+}
+
+/// A `rows x columns` matrix, transposed.
+fn transpose(from: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut to = vec![0.0; from.len()];
+    for row in 0..rows {
+        for column in 0..columns {
+            to[column * rows + row] = from[row * columns + column];
+        }
+    }
+    to
+}
+
+/// Which source pixels each destination pixel sums, by axis.
+struct Link {
+    /// For each destination row, `(tap, source row)`.
+    rows: Vec<Vec<(usize, usize)>>,
+    /// For each destination column, `(tap, source column)`.
+    columns: Vec<Vec<(usize, usize)>>,
+    /// Width of the source map.
+    width: usize,
+    /// Width of the kernel.
+    kernel: usize,
+}
+
+/// Each destination pixel becomes the sum of its source pixels, weighted by
+/// `filters` (`[taps][C]`).
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2"))]
+fn weighted_sums(link: &Link, channels: usize, filters: &[f32], from: &[f32], to: &mut [f32]) {
+    let mut pixels = to.chunks_exact_mut(channels);
+    for rows in &link.rows {
+        for columns in &link.columns {
+            let to = pixels.next().expect("one chunk for each pixel");
+            for_channels!(channels, |at, LANES| {
+                let mut sum = [0.0f32; LANES];
+                for &(ky, y) in rows {
+                    for &(kx, x) in columns {
+                        let from = &from[(y * link.width + x) * channels + at..][..LANES];
+                        let filter = &filters[(ky * link.kernel + kx) * channels + at..][..LANES];
+                        for lane in 0..LANES {
+                            sum[lane] += from[lane] * filter[lane];
+                        }
+                    }
+                }
+                to[at..at + LANES].copy_from_slice(&sum);
+            });
+        }
+    }
+}
+
+/// Adds to `sum` (`[taps][C]`) the products of output and input pixels that
+/// each tap joins. `widths` are those of the output and the input map.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2"))]
+fn correlate(
+    rows: &[Vec<(usize, usize)>],
+    columns: &[Vec<(usize, usize)>],
+    widths: [usize; 2],
+    channels: usize,
+    output: &[f32],
+    input: &[f32],
+    sum: &mut [f32],
+) {
+    let kernel = columns.len();
+    for_channels!(channels, |at, LANES| {
+        for (ky, rows) in rows.iter().enumerate() {
+            for (kx, columns) in columns.iter().enumerate() {
+                let mut tap = [0.0f32; LANES];
+                for &(oy, iy) in rows {
+                    for &(ox, ix) in columns {
+                        let output = &output[(oy * widths[0] + ox) * channels + at..][..LANES];
+                        let input = &input[(iy * widths[1] + ix) * channels + at..][..LANES];
+                        for lane in 0..LANES {
+                            tap[lane] += output[lane] * input[lane];
+                        }
+                    }
+                }
+                let sum = &mut sum[(ky * kernel + kx) * channels + at..][..LANES];
+                for lane in 0..LANES {
+                    sum[lane] += tap[lane];
+                }
+            }
+        }
+    });
+}

@@ -1,0 +1,248 @@
+//! A run's figures as plain rows, and those rows as CSV. JSON needs nothing
+//! more, as the rows serialise. Numbers are whole here: rounding is for
+//! tables.
+
+use serde::Serialize;
+
+use super::units::time_text;
+use crate::store::{FrontMember, Outcome, RunState, RunSummary};
+
+/// A member of the front: predicted beside measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FrontRow {
+    pub candidate: u64,
+    pub genotype: String,
+    pub network_hash: String,
+    /// Validation accuracy in the search, a fraction.
+    pub accuracy: f64,
+    /// Validation accuracy after the final training.
+    pub trained_accuracy: Option<f64>,
+    pub test_accuracy: Option<f64>,
+    pub predicted_ms: f64,
+    pub predicted_low_ms: f64,
+    pub predicted_high_ms: f64,
+    /// Measured median.
+    pub measured_ms: Option<f64>,
+    /// 95 % confidence interval of the measured median.
+    pub measured_low_ms: Option<f64>,
+    pub measured_high_ms: Option<f64>,
+    pub macs: u64,
+    pub params: u64,
+    pub peak_activation_bytes: u64,
+}
+
+impl From<&FrontMember<'_>> for FrontRow {
+    fn from(member: &FrontMember<'_>) -> Self {
+        let e = member.evaluated;
+        FrontRow {
+            candidate: e.candidate,
+            genotype: e.genotype.clone(),
+            network_hash: e.network_hash.clone(),
+            accuracy: e.accuracy,
+            trained_accuracy: member.trained.map(|t| t.validation_accuracy),
+            test_accuracy: member.trained.map(|t| t.test_accuracy),
+            predicted_ms: e.latency_ms,
+            predicted_low_ms: e.latency_low_ms,
+            predicted_high_ms: e.latency_high_ms,
+            measured_ms: member.measured.map(|m| m.median_ms),
+            measured_low_ms: member.measured.map(|m| m.ci95_ms[0]),
+            measured_high_ms: member.measured.map(|m| m.ci95_ms[1]),
+            macs: e.macs,
+            params: e.params,
+            peak_activation_bytes: e.peak_activation_bytes,
+        }
+    }
+}
+
+/// The run's Pareto front, the fastest first.
+pub fn front_rows(state: &RunState) -> Vec<FrontRow> {
+    state.front().iter().map(FrontRow::from).collect()
+}
+
+/// The front as CSV with a header line.
+pub fn front_csv(rows: &[FrontRow]) -> String {
+    to_csv(
+        &[
+            "candidate",
+            "genotype",
+            "network_hash",
+            "accuracy",
+            "trained_accuracy",
+            "test_accuracy",
+            "predicted_ms",
+            "predicted_low_ms",
+            "predicted_high_ms",
+            "measured_ms",
+            "measured_low_ms",
+            "measured_high_ms",
+            "macs",
+            "params",
+            "peak_activation_bytes",
+        ],
+        rows,
+    )
+}
+
+/// One line for each candidate, whatever became of it.
+#[derive(Debug, Default, Serialize)]
+struct CandidateRow<'a> {
+    candidate: u64,
+    generation: Option<u64>,
+    status: &'static str,
+    genotype: &'a str,
+    network_hash: Option<&'a str>,
+    accuracy: Option<f64>,
+    predicted_ms: Option<f64>,
+    predicted_low_ms: Option<f64>,
+    predicted_high_ms: Option<f64>,
+    macs: Option<u64>,
+    params: Option<u64>,
+    peak_activation_bytes: Option<u64>,
+    seconds: Option<f64>,
+    cause: Option<&'a str>,
+}
+
+/// Every candidate of a run as CSV with a header line.
+pub fn candidates_csv(state: &RunState) -> String {
+    let rows: Vec<CandidateRow> = state
+        .candidates
+        .values()
+        .map(|c| {
+            let common = CandidateRow {
+                candidate: c.id,
+                generation: c.generation,
+                status: "pending",
+                genotype: &c.genotype,
+                network_hash: c.network_hash.as_deref(),
+                ..CandidateRow::default()
+            };
+            match &c.outcome {
+                Outcome::Pending => common,
+                Outcome::Failed { cause } => CandidateRow {
+                    status: "failed",
+                    cause: Some(cause),
+                    ..common
+                },
+                Outcome::Evaluated(e) => CandidateRow {
+                    status: "evaluated",
+                    accuracy: Some(e.accuracy),
+                    predicted_ms: Some(e.latency_ms),
+                    predicted_low_ms: Some(e.latency_low_ms),
+                    predicted_high_ms: Some(e.latency_high_ms),
+                    macs: Some(e.macs),
+                    params: Some(e.params),
+                    peak_activation_bytes: Some(e.peak_activation_bytes),
+                    seconds: Some(e.seconds),
+                    ..common
+                },
+            }
+        })
+        .collect();
+    to_csv(
+        &[
+            "candidate",
+            "generation",
+            "status",
+            "genotype",
+            "network_hash",
+            "accuracy",
+            "predicted_ms",
+            "predicted_low_ms",
+            "predicted_high_ms",
+            "macs",
+            "params",
+            "peak_activation_bytes",
+            "seconds",
+            "cause",
+        ],
+        &rows,
+    )
+}
+
+/// Every measurement of a run as CSV with a header line; the raw samples are
+/// in the run's events.
+pub fn measurements_csv(state: &RunState) -> String {
+    let rows: Vec<_> = state
+        .measurements
+        .iter()
+        .map(|m| {
+            let [low, high] = m.ci95_ms;
+            let purpose = m.purpose.name();
+            (
+                &m.genotype,
+                &m.network_hash,
+                purpose,
+                &m.engine,
+                m.median_ms,
+                low,
+                high,
+            )
+        })
+        .collect();
+    to_csv(
+        &[
+            "genotype",
+            "network_hash",
+            "purpose",
+            "engine",
+            "median_ms",
+            "ci95_low_ms",
+            "ci95_high_ms",
+        ],
+        &rows,
+    )
+}
+
+/// The list of runs as CSV with a header line.
+pub fn runs_csv(runs: &[RunSummary]) -> String {
+    let rows: Vec<_> = runs
+        .iter()
+        .map(|r| {
+            (
+                r.id.as_str(),
+                &r.name,
+                r.status_word(),
+                time_text(r.created_ms),
+                r.evaluated,
+                r.failed,
+                r.measured,
+                r.best_accuracy,
+                r.least_latency_ms,
+                &r.dataset,
+                &r.device,
+                &r.engine,
+            )
+        })
+        .collect();
+    to_csv(
+        &[
+            "id",
+            "name",
+            "status",
+            "created_utc",
+            "evaluated",
+            "failed",
+            "measured",
+            "best_accuracy",
+            "least_predicted_ms",
+            "dataset",
+            "device",
+            "engine",
+        ],
+        &rows,
+    )
+}
+
+/// The header is written apart from the rows, so that a table without rows
+/// still has one.
+fn to_csv<T: Serialize>(header: &[&str], rows: &[T]) -> String {
+    let mut writer = csv::WriterBuilder::new()
+        .has_headers(false)
+        .from_writer(Vec::new());
+    let written = writer
+        .write_record(header)
+        .and_then(|()| rows.iter().try_for_each(|row| writer.serialize(row)));
+    written.expect("rows as long as their header go into memory");
+    let bytes = writer.into_inner().expect("memory takes everything");
+    String::from_utf8(bytes).expect("CSV of text is text")
+}

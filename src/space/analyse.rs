@@ -1,0 +1,630 @@
+//! What holds for every architecture of a space, without enumerating them: a
+//! dynamic programme over sets of states. A state is the shape of the current
+//! tensor with the values still in scope; running a step from a state gives
+//! the states it can end in, each with the number of ways to get there. The
+//! number of ways gives the exact count and exact uniform sampling; a step that
+//! fails from any reachable state disproves the space, with an example.
+//!
+//! Decisions shared by several instances (a stacked cell) would multiply the
+//! states. So a shared choice is first assumed not to matter for the state
+//! afterwards; where a later instance shows that it does, that choice alone is
+//! kept in the state and the analysis starts again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use num_bigint::BigUint;
+
+use super::elaborate::Program;
+use super::error::{Problem, Span};
+use super::step::*;
+use super::walk::{apply_join, apply_op, apply_residual, condition};
+use crate::network::Shape;
+
+/// Distinct states after one step.
+const MAX_STATES: usize = 100_000;
+
+/// Decisions in program order.
+pub type Decisions = Vec<(ChoiceId, usize)>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct State {
+    pub shape: Shape,
+    pub slots: Vec<Value>,
+    /// Groups decided so far, with the tracked decisions and, unless all are
+    /// tracked, the number of ways the first instance could be decided.
+    shared: BTreeMap<GroupId, Shared>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+struct Shared {
+    decided: BTreeMap<ChoiceId, usize>,
+    ways: BigUint,
+}
+
+pub type Outcomes = Arc<BTreeMap<State, BigUint>>;
+
+/// A reachable state in which a step cannot run.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    pub span: Span,
+    pub message: String,
+    pub help: Option<String>,
+    /// Decisions that lead there.
+    pub decisions: Decisions,
+}
+
+enum Stop {
+    Fault(Box<Fault>),
+    /// These shared choices matter for the state after all.
+    Track(Vec<ChoiceId>),
+}
+
+type Run<T> = Result<T, Stop>;
+
+/// The analysis of one space, with its memory.
+#[derive(Debug)]
+pub struct Analysis {
+    program: Arc<Program>,
+    tracked: BTreeSet<ChoiceId>,
+    memo: HashMap<(usize, State), Outcomes>,
+}
+
+impl Analysis {
+    /// Runs the space for all decisions at once.
+    ///
+    /// # Errors
+    /// The first step that fails in a reachable state, with an example.
+    pub fn new(program: Arc<Program>) -> Result<Self, Box<Fault>> {
+        let mut analysis = Analysis {
+            program: program.clone(),
+            tracked: BTreeSet::new(),
+            memo: HashMap::new(),
+        };
+        loop {
+            match analysis.run(&program.root, &analysis.start()) {
+                Ok(_) => return Ok(analysis),
+                Err(Stop::Fault(fault)) => return Err(fault),
+                Err(Stop::Track(choices)) => {
+                    analysis.tracked.extend(choices);
+                    analysis.memo.clear();
+                }
+            }
+        }
+    }
+
+    fn start(&self) -> State {
+        State {
+            shape: self.program.input,
+            slots: Vec::new(),
+            shared: BTreeMap::new(),
+        }
+    }
+
+    /// The number of architectures, exactly.
+    pub fn count(&mut self) -> BigUint {
+        self.finals().values().sum()
+    }
+
+    /// The shapes the network can end in.
+    pub fn output_shapes(&mut self) -> BTreeSet<Shape> {
+        self.finals().keys().map(|s| s.shape).collect()
+    }
+
+    fn finals(&mut self) -> Outcomes {
+        let start = self.start();
+        self.sure(&self.program.clone().root, &start)
+    }
+
+    /// The architecture with the given index, `0 <= index < count`; the order
+    /// is fixed for a given space but otherwise unspecified.
+    pub fn unrank(&mut self, index: &BigUint) -> Decisions {
+        let mut index = index.clone();
+        let program = self.program.clone();
+        let start = self.start();
+        let mut decisions = Decisions::new();
+        for (end, ways) in self.finals().iter() {
+            if index < *ways {
+                self.path(&program.root, &start, end, index, &mut decisions);
+                decisions.sort_unstable();
+                decisions.dedup();
+                return decisions;
+            }
+            index -= ways;
+        }
+        unreachable!("the index is below the count")
+    }
+
+    /// Outcomes of a step already known to succeed from a state.
+    fn sure(&mut self, step: &Step, from: &State) -> Outcomes {
+        match self.run(step, from) {
+            Ok(outcomes) => outcomes,
+            Err(_) => unreachable!("the space was analysed without a fault"),
+        }
+    }
+
+    fn fault<T>(&self, step: &Step, message: String) -> Run<T> {
+        Err(Stop::Fault(Box::new(Fault {
+            span: step.span,
+            message,
+            help: None,
+            decisions: Vec::new(),
+        })))
+    }
+
+    fn run(&mut self, step: &Step, from: &State) -> Run<Outcomes> {
+        // Cheap steps are not worth remembering.
+        let cheap = matches!(
+            step.kind,
+            StepKind::Set(_) | StepKind::Save | StepKind::Load(_) | StepKind::Decide(..)
+        );
+        if cheap {
+            return self.run_anew(step, from);
+        }
+        let key = (step.id, from.clone());
+        if let Some(known) = self.memo.get(&key) {
+            return Ok(known.clone());
+        }
+        let outcomes = self.run_anew(step, from)?;
+        if outcomes.len() > MAX_STATES {
+            return Err(Stop::Fault(Box::new(Fault {
+                span: step.span,
+                message: format!("more than {MAX_STATES} different shapes and values can leave here"),
+                help: Some(
+                    "let fewer choices decide widths or sizes that live on, or end their scope sooner"
+                        .into(),
+                ),
+                decisions: Vec::new(),
+            })));
+        }
+        self.memo.insert(key, outcomes.clone());
+        Ok(outcomes)
+    }
+
+    fn one(&self, state: State) -> Run<Outcomes> {
+        Ok(Arc::new(BTreeMap::from([(state, BigUint::from(1u8))])))
+    }
+
+    fn run_anew(&mut self, step: &Step, from: &State) -> Run<Outcomes> {
+        match &step.kind {
+            StepKind::Seq(steps) => Ok(self
+                .forward(steps, from)?
+                .pop()
+                .expect("forward holds at least the start")),
+            StepKind::Set(term) => match term.eval(from.shape, &from.slots) {
+                Ok(value) => self.one(pushed(from, value)),
+                Err(message) => self.fault(step, message),
+            },
+            StepKind::Decide(choice, terms) => {
+                let mut ends = BTreeMap::new();
+                for option in self.open(*choice, terms.len(), from) {
+                    let value = terms[option]
+                        .eval(from.shape, &from.slots)
+                        .or_else(|message| self.fault_at(step, message, *choice, option))?;
+                    let state = pushed(&self.record(from, *choice, option), value);
+                    *ends.entry(state).or_default() += BigUint::from(1u8);
+                }
+                Ok(Arc::new(ends))
+            }
+            StepKind::Choose(choice, options) => {
+                let mut ends: BTreeMap<State, BigUint> = BTreeMap::new();
+                let mut any = false;
+                for option in self.open(*choice, options.len(), from) {
+                    let (guard, body) = &options[option];
+                    if let Some(guard) = guard {
+                        match condition(guard, from.shape, &from.slots) {
+                            Ok(true) => {}
+                            Ok(false) => continue,
+                            Err(message) => return self.fault(step, message),
+                        }
+                    }
+                    any = true;
+                    let state = self.record(from, *choice, option);
+                    let inner = self.run(body, &state).map_err(|stop| match stop {
+                        Stop::Fault(mut fault) => {
+                            fault.decisions.insert(0, (*choice, option));
+                            Stop::Fault(fault)
+                        }
+                        other => other,
+                    })?;
+                    for (end, ways) in inner.iter() {
+                        *ends.entry(end.clone()).or_default() += ways;
+                    }
+                }
+                if !any {
+                    return Err(Stop::Fault(Box::new(Fault {
+                        span: step.span,
+                        message: format!(
+                            "no alternative of this choice can be taken with {} coming in",
+                            from.shape
+                        ),
+                        help: Some("add an alternative without `when`, such as `skip`".into()),
+                        decisions: Vec::new(),
+                    })));
+                }
+                Ok(Arc::new(ends))
+            }
+            StepKind::If(term, then, otherwise) => {
+                match condition(term, from.shape, &from.slots) {
+                    Ok(true) => self.run(then, from),
+                    Ok(false) => self.run(otherwise, from),
+                    Err(message) => self.fault(step, message),
+                }
+            }
+            StepKind::Op(kind, terms) => {
+                match apply_op(*kind, terms, from.shape, &from.slots) {
+                    Ok(shape) => self.one(reshaped(from, shape)),
+                    Err(message) => self.fault(step, message),
+                }
+            }
+            StepKind::Save => self.one(pushed(from, Value::Tensor(from.shape))),
+            StepKind::Load(slot) => match from.slots[*slot] {
+                Value::Tensor(shape) => self.one(reshaped(from, shape)),
+                other => self.fault(step, format!("{other} is not a tensor")),
+            },
+            StepKind::Join(join, slots) => match apply_join(*join, slots, &from.slots) {
+                Ok(shape) => self.one(reshaped(from, shape)),
+                Err(message) => self.fault(step, message),
+            },
+            StepKind::Residual(when, slot) => {
+                match apply_residual(when, *slot, from.shape, &from.slots) {
+                    Ok(_) => self.one(from.clone()),
+                    Err(message) => self.fault(step, message),
+                }
+            }
+            StepKind::Scope(base, body) => {
+                let inner = self.run(body, from)?;
+                let mut ends: BTreeMap<State, BigUint> = BTreeMap::new();
+                for (state, ways) in inner.iter() {
+                    *ends.entry(cut(state, *base)).or_default() += ways;
+                }
+                Ok(Arc::new(ends))
+            }
+            StepKind::Unit(group, body) => self.unit(*group, body, from),
+            StepKind::Forget(groups) => {
+                let mut state = from.clone();
+                for group in groups {
+                    state.shared.remove(group);
+                }
+                self.one(state)
+            }
+        }
+    }
+
+    fn fault_at<T>(&self, step: &Step, message: String, choice: ChoiceId, option: usize) -> Run<T> {
+        self.fault::<T>(step, message).map_err(|stop| match stop {
+            Stop::Fault(mut fault) => {
+                fault.decisions.push((choice, option));
+                Stop::Fault(fault)
+            }
+            other => other,
+        })
+    }
+
+    /// The outcomes after each prefix of a sequence, the empty one included.
+    fn forward(&mut self, steps: &[Step], from: &State) -> Run<Vec<Outcomes>> {
+        let mut layers: Vec<Outcomes> = vec![self.one(from.clone())?];
+        for (done, step) in steps.iter().enumerate() {
+            let before = layers.last().expect("not empty").clone();
+            let mut after: BTreeMap<State, BigUint> = BTreeMap::new();
+            for (state, ways) in before.iter() {
+                let inner = match self.run(step, state) {
+                    Ok(inner) => inner,
+                    Err(Stop::Fault(mut fault)) => {
+                        // How this state is reached completes the example.
+                        let mut lead = Decisions::new();
+                        let zero = BigUint::default();
+                        self.path_seq(&steps[..done], &layers, state, zero, &mut lead);
+                        lead.append(&mut fault.decisions);
+                        fault.decisions = lead;
+                        return Err(Stop::Fault(fault));
+                    }
+                    Err(other) => return Err(other),
+                };
+                for (end, more) in inner.iter() {
+                    *after.entry(end.clone()).or_default() += ways * more;
+                }
+            }
+            if after.len() > MAX_STATES {
+                return Err(Stop::Fault(Box::new(Fault {
+                    span: step.span,
+                    message: format!(
+                        "more than {MAX_STATES} different shapes and values can leave here"
+                    ),
+                    help: Some("let fewer choices decide widths or sizes that live on".into()),
+                    decisions: Vec::new(),
+                })));
+            }
+            layers.push(Arc::new(after));
+        }
+        Ok(layers)
+    }
+
+    /// Options still open for a choice: one if it was decided and is tracked.
+    fn open(&self, choice: ChoiceId, options: usize, state: &State) -> Vec<usize> {
+        match self.decided(choice, state) {
+            Some(option) => vec![option],
+            None => (0..options).collect(),
+        }
+    }
+
+    fn decided(&self, choice: ChoiceId, state: &State) -> Option<usize> {
+        let group = self.program.choices[choice].group?;
+        state.shared.get(&group)?.decided.get(&choice).copied()
+    }
+
+    fn record(&self, state: &State, choice: ChoiceId, option: usize) -> State {
+        let mut state = state.clone();
+        if let Some(group) = self.program.choices[choice].group
+            && self.tracked.contains(&choice)
+        {
+            state
+                .shared
+                .entry(group)
+                .or_default()
+                .decided
+                .insert(choice, option);
+        }
+        state
+    }
+
+    fn group_choices(&self, group: GroupId) -> impl Iterator<Item = ChoiceId> + '_ {
+        let choices = self.program.choices.iter().enumerate();
+        choices
+            .filter(move |(_, c)| c.group == Some(group))
+            .map(|(id, _)| id)
+    }
+
+    fn all_tracked(&self, group: GroupId) -> bool {
+        self.group_choices(group).all(|c| self.tracked.contains(&c))
+    }
+
+    fn unit(&mut self, group: GroupId, body: &Step, from: &State) -> Run<Outcomes> {
+        let exact = self.all_tracked(group);
+        let Some(known) = from.shared.get(&group) else {
+            let mut opened = from.clone();
+            opened.shared.insert(group, Shared::default());
+            let inner = self.run(body, &opened)?;
+            if exact {
+                return Ok(inner);
+            }
+            // Ways are remembered for each set of tracked decisions.
+            let mut ways: BTreeMap<BTreeMap<ChoiceId, usize>, BigUint> = BTreeMap::new();
+            for (state, n) in inner.iter() {
+                *ways.entry(state.shared[&group].decided.clone()).or_default() += n;
+            }
+            let mut ends = BTreeMap::new();
+            for (state, n) in inner.iter() {
+                let mut state = state.clone();
+                let shared = state.shared.get_mut(&group).expect("opened above");
+                shared.ways = ways[&shared.decided].clone();
+                ends.insert(state, n.clone());
+            }
+            // One state a set of tracked decisions, or the choice matters.
+            if ends.len() > ways.len() {
+                return Err(Stop::Track(self.influential(group, body, from)));
+            }
+            return Ok(Arc::new(ends));
+        };
+        let inner = self.run(body, from)?;
+        if exact {
+            return Ok(inner);
+        }
+        let total: BigUint = inner.values().sum();
+        if inner.len() != 1 || total != known.ways {
+            return Err(Stop::Track(self.influential(group, body, from)));
+        }
+        let only = inner.keys().next().expect("one").clone();
+        self.one(only)
+    }
+
+    /// The untracked choices of a group that change what an instance ends in;
+    /// all of them where no single one does.
+    fn influential(&self, group: GroupId, body: &Step, from: &State) -> Vec<ChoiceId> {
+        let untracked: Vec<ChoiceId> = self
+            .group_choices(group)
+            .filter(|c| !self.tracked.contains(c))
+            .collect();
+        let mut found = Vec::new();
+        for &choice in &untracked {
+            let mut trial = Analysis {
+                program: self.program.clone(),
+                tracked: self.tracked.clone(),
+                memo: HashMap::new(),
+            };
+            trial.tracked.insert(choice);
+            let mut opened = from.clone();
+            opened.shared.entry(group).or_default();
+            let Ok(ends) = trial.run(body, &opened) else {
+                continue;
+            };
+            let mut by_option: BTreeMap<Option<usize>, BTreeMap<State, BigUint>> = BTreeMap::new();
+            for (state, ways) in ends.iter() {
+                let mut state = state.clone();
+                let shared = state.shared.get_mut(&group).expect("opened above");
+                let option = shared.decided.remove(&choice);
+                by_option
+                    .entry(option)
+                    .or_default()
+                    .insert(state, ways.clone());
+            }
+            let mut sets = by_option.values();
+            let first = sets.next();
+            if sets.any(|s| Some(s) != first) {
+                found.push(choice);
+            }
+        }
+        if found.is_empty() { untracked } else { found }
+    }
+
+    /// The `index`-th way through a step from one state to another.
+    fn path(
+        &mut self,
+        step: &Step,
+        from: &State,
+        to: &State,
+        mut index: BigUint,
+        out: &mut Decisions,
+    ) {
+        match &step.kind {
+            StepKind::Seq(steps) => {
+                let Ok(layers) = self.forward(steps, from) else {
+                    unreachable!("a path is asked for where the run succeeded")
+                };
+                self.path_seq(steps, &layers, to, index, out);
+            }
+            StepKind::Decide(choice, terms) => {
+                for option in self.open(*choice, terms.len(), from) {
+                    let value = terms[option].eval(from.shape, &from.slots);
+                    let Ok(value) = value else { continue };
+                    if pushed(&self.record(from, *choice, option), value) == *to {
+                        if index == BigUint::default() {
+                            out.push((*choice, option));
+                            return;
+                        }
+                        index -= 1u8;
+                    }
+                }
+                unreachable!("the index is below the number of ways")
+            }
+            StepKind::Choose(choice, options) => {
+                for option in self.open(*choice, options.len(), from) {
+                    let (guard, body) = &options[option];
+                    let taken = guard
+                        .as_ref()
+                        .is_none_or(|g| condition(g, from.shape, &from.slots) == Ok(true));
+                    if !taken {
+                        continue;
+                    }
+                    let state = self.record(from, *choice, option);
+                    let ways = self.sure(body, &state).get(to).cloned().unwrap_or_default();
+                    if index < ways {
+                        out.push((*choice, option));
+                        self.path(body, &state, to, index, out);
+                        return;
+                    }
+                    index -= ways;
+                }
+                unreachable!("the index is below the number of ways")
+            }
+            StepKind::If(term, then, otherwise) => {
+                let taken = condition(term, from.shape, &from.slots) == Ok(true);
+                let branch = if taken { then } else { otherwise };
+                self.path(branch, from, to, index, out);
+            }
+            StepKind::Scope(base, body) => {
+                for (state, ways) in self.sure(body, from).iter() {
+                    if cut(state, *base) != *to {
+                        continue;
+                    }
+                    if index < *ways {
+                        self.path(body, from, state, index, out);
+                        return;
+                    }
+                    index -= ways;
+                }
+                unreachable!("the index is below the number of ways")
+            }
+            StepKind::Unit(group, body) => {
+                let exact = self.all_tracked(*group);
+                if from.shared.contains_key(group) {
+                    // Already decided, unless a later instance decides more.
+                    if exact {
+                        self.path(body, from, to, index, out);
+                    }
+                    return;
+                }
+                let mut opened = from.clone();
+                opened.shared.insert(*group, Shared::default());
+                let mut end = to.clone();
+                end.shared.get_mut(group).expect("decided").ways = BigUint::default();
+                self.path(body, &opened, &end, index, out);
+            }
+            StepKind::Set(_)
+            | StepKind::Op(..)
+            | StepKind::Save
+            | StepKind::Load(_)
+            | StepKind::Join(..)
+            | StepKind::Residual(..)
+            | StepKind::Forget(_) => {}
+        }
+    }
+
+    fn path_seq(
+        &mut self,
+        steps: &[Step],
+        layers: &[Outcomes],
+        to: &State,
+        mut index: BigUint,
+        out: &mut Decisions,
+    ) {
+        // Backwards: which state came before the last step?
+        let mut legs = Vec::new();
+        let mut end = to.clone();
+        for (step, before) in steps.iter().zip(layers).rev() {
+            let mut found = None;
+            for (state, ways) in before.iter() {
+                let inner = self.sure(step, state);
+                let Some(through) = inner.get(&end) else {
+                    continue;
+                };
+                let both = ways * through;
+                if index < both {
+                    found = Some((state.clone(), &index % through, &index / through));
+                    break;
+                }
+                index -= both;
+            }
+            let Some((state, inside, rest)) = found else {
+                unreachable!("the index is below the number of ways")
+            };
+            legs.push((step, state.clone(), end, inside));
+            (end, index) = (state, rest);
+        }
+        for (step, from, to, inside) in legs.into_iter().rev() {
+            self.path(step, &from, &to, inside, out);
+        }
+    }
+}
+
+fn pushed(state: &State, value: Value) -> State {
+    let mut state = state.clone();
+    state.slots.push(value);
+    state
+}
+
+fn reshaped(state: &State, shape: Shape) -> State {
+    let mut state = state.clone();
+    state.shape = shape;
+    state
+}
+
+fn cut(state: &State, base: usize) -> State {
+    let mut state = state.clone();
+    state.slots.truncate(base);
+    state
+}
+
+impl Fault {
+    /// The fault as a problem at its place, with the example architecture.
+    pub fn problem(&self, program: &Program, blame: Option<ChoiceId>) -> Problem {
+        let mut example = Vec::new();
+        for (choice, option) in &self.decisions {
+            let choice = &program.choices[*choice];
+            example.push(format!("{}={}", choice.path, choice.labels[*option]));
+        }
+        let mut help = Vec::new();
+        help.extend(self.help.clone());
+        if let Some(blame) = blame {
+            help.push(format!(
+                "the choice `{}` decides it: other options of it avoid the error",
+                program.choices[blame].path
+            ));
+        }
+        help.push(match example.is_empty() {
+            true => "every architecture of the space meets this".into(),
+            false => format!("for example with {}", example.join(" ")),
+        });
+        Problem::new(self.span, self.message.clone(), "does not fit here").help(help.join("\n"))
+    }
+}

@@ -1,0 +1,369 @@
+//! An architecture (a genotype): the option taken at every choice point that
+//! was met, with the operators of evolution on it. Choices that other choices
+//! switch off are not part of it, so equal architectures compare equal.
+
+use rand::{Rng, RngExt};
+
+use super::error::Problem;
+use super::step::{Choice, ChoiceId};
+use super::walk::{Chooser, walk};
+use super::{Space, elaborate::Program};
+use crate::network::Network;
+
+/// Decisions in program order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Architecture {
+    decisions: Vec<(ChoiceId, usize)>,
+}
+
+/// Why a genotype does not belong to a space.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
+pub enum GenotypeError {
+    #[error("`{0}` is not of the form choice=option")]
+    #[diagnostic(help("a genotype reads like `s1.depth=2 s1[0].expand=6`"))]
+    Form(String),
+    #[error("the space has no choice `{path}`{}", near(.suggestion))]
+    #[diagnostic(help("`bespoke space explain` lists the choices of a space"))]
+    Choice {
+        path: String,
+        suggestion: Option<String>,
+    },
+    #[error("choice `{path}` has no option `{option}`; it has {}", .options.join(", "))]
+    #[diagnostic(help("take one of the options listed"))]
+    Option {
+        path: String,
+        option: String,
+        options: Vec<String>,
+    },
+    #[error("choice `{0}` is decided twice")]
+    #[diagnostic(help("keep one of the two"))]
+    Twice(String),
+    #[error("choice `{0}` is not decided")]
+    #[diagnostic(help("add `{0}=OPTION`"))]
+    Missing(String),
+    #[error("choice `{path}` cannot take option `{option}` here: its condition does not hold")]
+    #[diagnostic(help("take another option, or change the choices its condition depends on"))]
+    Closed { path: String, option: String },
+    #[error("choice `{0}` does not exist under the other decisions")]
+    #[diagnostic(help("remove it"))]
+    Surplus(String),
+}
+
+fn near(suggestion: &Option<String>) -> String {
+    match suggestion {
+        Some(s) => format!("; did you mean `{s}`?"),
+        None => String::new(),
+    }
+}
+
+impl Architecture {
+    pub(super) fn new(mut decisions: Vec<(ChoiceId, usize)>) -> Self {
+        decisions.sort_unstable();
+        decisions.dedup();
+        Architecture { decisions }
+    }
+
+    /// `(choice, option)` pairs in program order, indices into
+    /// [`Space::choices`].
+    pub fn decisions(&self) -> &[(ChoiceId, usize)] {
+        &self.decisions
+    }
+
+    /// The option taken at a choice, if the choice was met.
+    pub fn option(&self, choice: ChoiceId) -> Option<usize> {
+        self.decisions
+            .binary_search_by_key(&choice, |d| d.0)
+            .ok()
+            .map(|i| self.decisions[i].1)
+    }
+}
+
+/// Follows given decisions strictly.
+struct Replay<'a> {
+    choices: &'a [Choice],
+    architecture: &'a Architecture,
+    met: Vec<bool>,
+    error: Option<GenotypeError>,
+}
+
+impl Chooser for Replay<'_> {
+    fn choose(&mut self, choice: ChoiceId, open: &[usize]) -> Result<usize, String> {
+        self.met[choice] = true;
+        let path = &self.choices[choice].path;
+        let error = match self.architecture.option(choice) {
+            Some(option) if open.contains(&option) => return Ok(option),
+            Some(option) => GenotypeError::Closed {
+                path: path.clone(),
+                option: self.choices[choice].labels[option].clone(),
+            },
+            None => GenotypeError::Missing(path.clone()),
+        };
+        let message = error.to_string();
+        self.error = Some(error);
+        Err(message)
+    }
+}
+
+/// Keeps the decisions it prefers where they are open and draws the others.
+struct Prefer<'a, R: Rng> {
+    preferred: &'a dyn Fn(ChoiceId) -> Option<usize>,
+    rng: &'a mut R,
+    taken: Vec<Option<usize>>,
+    order: Vec<(ChoiceId, usize)>,
+}
+
+impl<R: Rng> Chooser for Prefer<'_, R> {
+    fn choose(&mut self, choice: ChoiceId, open: &[usize]) -> Result<usize, String> {
+        if let Some(option) = self.taken[choice] {
+            // A shared decision, met again.
+            return match open.contains(&option) {
+                true => Ok(option),
+                false => Err("a shared decision is closed to a later instance".into()),
+            };
+        }
+        let option = match (self.preferred)(choice) {
+            Some(option) if open.contains(&option) => option,
+            _ => open[self.rng.random_range(0..open.len())],
+        };
+        self.taken[choice] = Some(option);
+        self.order.push((choice, option));
+        Ok(option)
+    }
+}
+
+/// Notes which options are open where, along an architecture.
+struct Options<'a> {
+    architecture: &'a Architecture,
+    open: Vec<(ChoiceId, Vec<usize>)>,
+}
+
+impl Chooser for Options<'_> {
+    fn choose(&mut self, choice: ChoiceId, open: &[usize]) -> Result<usize, String> {
+        if !self.open.iter().any(|(c, _)| *c == choice) {
+            self.open.push((choice, open.to_vec()));
+        }
+        self.architecture
+            .option(choice)
+            .ok_or_else(|| "not decided".into())
+    }
+}
+
+impl Space {
+    /// The network of an architecture, simplified.
+    ///
+    /// # Errors
+    /// When the decisions do not belong to this space.
+    pub fn network(&self, architecture: &Architecture) -> Result<Network, GenotypeError> {
+        let program = self.program();
+        let mut replay = Replay {
+            choices: &program.choices,
+            architecture,
+            met: vec![false; program.choices.len()],
+            error: None,
+        };
+        let network = walk(program, &mut replay);
+        if let Some(error) = replay.error {
+            return Err(error);
+        }
+        for (choice, _) in architecture.decisions() {
+            if !replay.met[*choice] {
+                let path = program.choices[*choice].path.clone();
+                return Err(GenotypeError::Surplus(path));
+            }
+        }
+        match network {
+            Ok(network) => Ok(network.simplify()),
+            // The checker proved that every architecture fits.
+            Err(error) => unreachable!("a checked space failed: {}", error.message),
+        }
+    }
+
+    /// The canonical text of an architecture: `choice=option`, in program
+    /// order, separated by single spaces. Read back by
+    /// [`parse_genotype`](Self::parse_genotype).
+    pub fn genotype(&self, architecture: &Architecture) -> String {
+        let choices = &self.program().choices;
+        let parts: Vec<String> = architecture
+            .decisions()
+            .iter()
+            .map(|(c, o)| format!("{}={}", choices[*c].path, choices[*c].labels[*o]))
+            .collect();
+        parts.join(" ")
+    }
+
+    /// Reads an architecture from its text; the order of the parts is free.
+    ///
+    /// # Errors
+    /// What part of the text does not belong to this space.
+    pub fn parse_genotype(&self, text: &str) -> Result<Architecture, GenotypeError> {
+        let choices = &self.program().choices;
+        let mut decisions: Vec<(ChoiceId, usize)> = Vec::new();
+        for part in text.split_whitespace() {
+            let (path, option) = part
+                .split_once('=')
+                .ok_or_else(|| GenotypeError::Form(part.into()))?;
+            let Some(choice) = self.choice_by_path(path) else {
+                let paths = choices.iter().map(|c| c.path.as_str());
+                let suggestion = paths
+                    .map(|p| (strsim::damerau_levenshtein(path, p), p))
+                    .min()
+                    .filter(|(d, _)| *d <= 1 + path.len() / 4)
+                    .map(|(_, p)| p.to_string());
+                return Err(GenotypeError::Choice {
+                    path: path.into(),
+                    suggestion,
+                });
+            };
+            let labels = &choices[choice].labels;
+            let Some(index) = labels.iter().position(|l| l == option) else {
+                return Err(GenotypeError::Option {
+                    path: path.into(),
+                    option: option.into(),
+                    options: labels.clone(),
+                });
+            };
+            if decisions.iter().any(|d| d.0 == choice) {
+                return Err(GenotypeError::Twice(path.into()));
+            }
+            decisions.push((choice, index));
+        }
+        let architecture = Architecture::new(decisions);
+        self.network(&architecture)?;
+        Ok(architecture)
+    }
+
+    /// Draws an architecture uniformly among all of them, however conditions
+    /// and depths vary.
+    pub fn sample(&self, rng: &mut impl Rng) -> Architecture {
+        let index = below(self.count(), rng);
+        self.unrank(&index)
+    }
+
+    /// A neighbour: one decision drawn anew among its other options, and those
+    /// that only now exist drawn too. In a space of one architecture, itself.
+    pub fn mutate(&self, architecture: &Architecture, rng: &mut impl Rng) -> Architecture {
+        let mut options = Options {
+            architecture,
+            open: Vec::new(),
+        };
+        if walk(self.program(), &mut options).is_err() {
+            return architecture.clone();
+        }
+        options.open.retain(|(_, open)| open.len() > 1);
+        // Some changes are closed by a later instance of a shared choice; try
+        // others then.
+        for _ in 0..32 {
+            if options.open.is_empty() {
+                break;
+            }
+            let (choice, open) = &options.open[rng.random_range(0..options.open.len())];
+            let now = architecture.option(*choice);
+            let others: Vec<usize> = open.iter().copied().filter(|o| Some(*o) != now).collect();
+            let option = others[rng.random_range(0..others.len())];
+            let preferred = |c: ChoiceId| match c == *choice {
+                true => Some(option),
+                false => architecture.option(c),
+            };
+            if let Some(mutant) = self.derive(&preferred, rng) {
+                return mutant;
+            }
+        }
+        architecture.clone()
+    }
+
+    /// Uniform crossover: each decision from either parent with equal chance;
+    /// decisions neither parent has are drawn.
+    pub fn crossover(
+        &self,
+        mother: &Architecture,
+        father: &Architecture,
+        rng: &mut impl Rng,
+    ) -> Architecture {
+        let from_mother: Vec<bool> = (0..self.program().choices.len())
+            .map(|_| rng.random_bool(0.5))
+            .collect();
+        let preferred = |c: ChoiceId| {
+            let (first, second) = match from_mother[c] {
+                true => (mother, father),
+                false => (father, mother),
+            };
+            first.option(c).or_else(|| second.option(c))
+        };
+        self.derive(&preferred, rng)
+            .unwrap_or_else(|| mother.clone())
+    }
+
+    fn derive<R: Rng>(
+        &self,
+        preferred: &dyn Fn(ChoiceId) -> Option<usize>,
+        rng: &mut R,
+    ) -> Option<Architecture> {
+        let program = self.program();
+        let mut chooser = Prefer {
+            preferred,
+            rng,
+            taken: vec![None; program.choices.len()],
+            order: Vec::new(),
+        };
+        walk(program, &mut chooser).ok()?;
+        Some(Architecture::new(chooser.order))
+    }
+}
+
+/// A uniformly random number below `bound`, by rejection.
+fn below(bound: &num_bigint::BigUint, rng: &mut impl Rng) -> num_bigint::BigUint {
+    let bits = bound.bits();
+    let mut bytes = vec![0u8; bits.div_ceil(8) as usize];
+    loop {
+        rng.fill_bytes(&mut bytes);
+        if let Some(top) = bytes.last_mut() {
+            *top &= 0xff >> (8 * bits.div_ceil(8) - bits);
+        }
+        let value = num_bigint::BigUint::from_bytes_le(&bytes);
+        if value < *bound {
+            return value;
+        }
+    }
+}
+
+/// Which single choice avoids a fault by another option, the last one first.
+pub(super) fn blame(program: &Program, decisions: &[(ChoiceId, usize)]) -> Option<ChoiceId> {
+    struct Flip<'a> {
+        decisions: &'a [(ChoiceId, usize)],
+        flipped: (ChoiceId, usize),
+    }
+    impl Chooser for Flip<'_> {
+        fn choose(&mut self, choice: ChoiceId, open: &[usize]) -> Result<usize, String> {
+            if choice == self.flipped.0 {
+                return match open.contains(&self.flipped.1) {
+                    true => Ok(self.flipped.1),
+                    false => Err("closed".into()),
+                };
+            }
+            let known = self.decisions.iter().find(|d| d.0 == choice).map(|d| d.1);
+            Ok(known.filter(|o| open.contains(o)).unwrap_or(open[0]))
+        }
+    }
+    decisions
+        .iter()
+        .rev()
+        .find(|(choice, taken)| {
+            (0..program.choices[*choice].labels.len())
+                .filter(|option| option != taken)
+                .any(|option| {
+                    let flipped = (*choice, option);
+                    walk(program, &mut Flip { decisions, flipped }).is_ok()
+                })
+        })
+        .map(|(choice, _)| *choice)
+}
+
+/// What the checker says of a space that does not end in its classes.
+pub(super) fn wrong_output(span: super::error::Span, found: &str, classes: i64) -> Problem {
+    Problem::new(
+        span,
+        format!("the network must end in a vector of {classes} classes, not in {found}"),
+        "ends elsewhere",
+    )
+    .help("end with `pool avg global linear(classes)`")
+}

@@ -1,0 +1,156 @@
+//! The syntax tree, as written: names are not resolved and nothing is unrolled.
+
+use super::error::Span;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Name {
+    pub text: String,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct File {
+    pub name: Name,
+    pub input: Option<(Vec<usize>, Span)>,
+    pub classes: Option<(i64, Span)>,
+    pub lets: Vec<(Name, Expr)>,
+    pub blocks: Vec<Block>,
+    pub network: Option<(Vec<Stmt>, Span)>,
+}
+
+/// A named, reusable piece of network with parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Block {
+    pub name: Name,
+    pub params: Vec<Param>,
+    /// All uses take the same decisions (a cell stacked many times).
+    pub shared: bool,
+    pub body: Vec<Stmt>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Param {
+    pub name: Name,
+    pub default: Option<Expr>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expr {
+    pub kind: ExprKind,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ExprKind {
+    Int(i64),
+    Float(f64),
+    Bool(bool),
+    Name(String),
+    Unary(Unary, Box<Expr>),
+    Binary(Binary, Box<Expr>, Box<Expr>),
+    Call(String, Vec<Expr>),
+    /// `{3, 5, 7}`: one of these, to be decided.
+    Choice(Vec<Expr>),
+    /// `first A else B`: `A` in the first round of a `repeat`, `B` later.
+    First(Box<Expr>, Box<Expr>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unary {
+    Neg,
+    Not,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Binary {
+    Or,
+    And,
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Rem,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arg {
+    /// `stride 2` or `stride: 2`; none for a positional argument.
+    pub name: Option<Name>,
+    pub value: Expr,
+}
+
+/// The use of an operator or block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    pub name: Name,
+    pub args: Vec<Arg>,
+    pub span: Span,
+}
+
+/// One alternative of a `choose`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alternative {
+    pub label: Option<Name>,
+    pub body: Vec<Stmt>,
+    pub guard: Option<Expr>,
+    pub span: Span,
+}
+
+/// A value made of tensors: `a -> conv(3, 8) + b`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Flow {
+    /// A named tensor, or `input` for what entered the block.
+    Tensor(Name),
+    /// A tensor sent through operators.
+    Through(Box<Flow>, Vec<Call>),
+    Sum(Vec<Flow>),
+    Concat(Vec<Flow>),
+    /// `pick 2 {a, b, c}`: the sum of so many distinct ones, to be decided.
+    Pick {
+        name: Option<Name>,
+        count: usize,
+        from: Vec<Name>,
+        span: Span,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stmt {
+    /// `kernel: {3, 5}` names a value, usually a choice.
+    Bind(Name, Expr),
+    /// `a = input -> conv(3, 8)` names a tensor and makes it the current one.
+    Tensor(Name, Flow),
+    Call(Call),
+    Repeat {
+        name: Option<Name>,
+        min: Expr,
+        max: Option<Expr>,
+        body: Vec<Stmt>,
+        span: Span,
+    },
+    Stage {
+        name: Name,
+        shared: bool,
+        body: Vec<Stmt>,
+        span: Span,
+    },
+    Choose {
+        name: Option<Name>,
+        alternatives: Vec<Alternative>,
+        span: Span,
+    },
+    If {
+        condition: Expr,
+        then: Vec<Stmt>,
+        otherwise: Vec<Stmt>,
+        span: Span,
+    },
+    /// Adds what entered the block, where the condition holds.
+    Residual { when: Option<Expr>, span: Span },
+}

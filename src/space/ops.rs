@@ -1,0 +1,315 @@
+//! The operators of the language: their names and parameters, and how each
+//! becomes primitive operators of the network. A new operator is one entry in
+//! [`SIGNATURES`] and one arm of [`OpKind::emit`].
+
+use super::step::Value;
+use crate::network::{Activation, Conv, Network, NodeId, Op, PoolKind, Shape};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpKind {
+    Conv,
+    Depthwise,
+    Separable,
+    Linear,
+    MaxPool,
+    AvgPool,
+    GlobalMaxPool,
+    GlobalAvgPool,
+    BatchNorm,
+    SqueezeExcite,
+    Flatten,
+    Identity,
+    Zero,
+    Act(Activation),
+}
+
+/// A parameter's name and what it is when not given.
+#[derive(Debug, Clone, Copy)]
+pub struct ParamInfo {
+    pub name: &'static str,
+    pub default: Option<Value>,
+}
+
+const fn needed(name: &'static str) -> ParamInfo {
+    ParamInfo {
+        name,
+        default: None,
+    }
+}
+
+const fn int(name: &'static str, default: i64) -> ParamInfo {
+    ParamInfo {
+        name,
+        default: Some(Value::Int(default)),
+    }
+}
+
+const fn flag(name: &'static str, default: bool) -> ParamInfo {
+    ParamInfo {
+        name,
+        default: Some(Value::Bool(default)),
+    }
+}
+
+/// What the file writes, which operator it is, its parameters in order.
+#[derive(Debug, Clone, Copy)]
+pub struct Signature {
+    pub name: &'static str,
+    pub kind: OpKind,
+    pub params: &'static [ParamInfo],
+}
+
+const CONV: [ParamInfo; 6] = [
+    needed("kernel"),
+    needed("out"),
+    int("stride", 1),
+    int("groups", 1),
+    int("dilation", 1),
+    flag("bias", false),
+];
+const POOL: [ParamInfo; 2] = [needed("kernel"), int("stride", 1)];
+
+macro_rules! signature {
+    ($name:literal, $kind:expr, $params:expr) => {
+        Signature {
+            name: $name,
+            kind: $kind,
+            params: $params,
+        }
+    };
+}
+
+pub const SIGNATURES: [Signature; 16] = [
+    signature!("conv", OpKind::Conv, &CONV),
+    signature!(
+        "depthwise",
+        OpKind::Depthwise,
+        &[
+            needed("kernel"),
+            int("stride", 1),
+            int("dilation", 1),
+            flag("bias", false)
+        ]
+    ),
+    signature!(
+        "separable",
+        OpKind::Separable,
+        &[
+            needed("kernel"),
+            needed("out"),
+            int("stride", 1),
+            int("dilation", 1)
+        ]
+    ),
+    signature!(
+        "linear",
+        OpKind::Linear,
+        &[needed("out"), flag("bias", true)]
+    ),
+    signature!("maxpool", OpKind::MaxPool, &POOL),
+    signature!("avgpool", OpKind::AvgPool, &POOL),
+    signature!("global_maxpool", OpKind::GlobalMaxPool, &[]),
+    signature!("global_avgpool", OpKind::GlobalAvgPool, &[]),
+    signature!("bn", OpKind::BatchNorm, &[]),
+    signature!(
+        "se",
+        OpKind::SqueezeExcite,
+        &[int("reduction", 4), int("multiple", 8)]
+    ),
+    signature!("flatten", OpKind::Flatten, &[]),
+    signature!("skip", OpKind::Identity, &[]),
+    signature!("identity", OpKind::Identity, &[]),
+    signature!("zero", OpKind::Zero, &[int("stride", 1)]),
+    signature!("none", OpKind::Zero, &[int("stride", 1)]),
+    signature!("relu", OpKind::Act(Activation::Relu), &[]),
+];
+
+/// An operator as the file wrote it: some names fix the kernel (`conv3x3`).
+pub struct Found {
+    pub kind: OpKind,
+    pub params: &'static [ParamInfo],
+    /// The kernel in the name, which takes the place of the first parameter.
+    pub kernel: Option<i64>,
+}
+
+/// Looks an operator up by name.
+pub fn find(name: &str) -> Option<Found> {
+    if let Some(s) = SIGNATURES.iter().find(|s| s.name == name) {
+        return Some(Found {
+            kind: s.kind,
+            params: s.params,
+            kernel: None,
+        });
+    }
+    if let Some((_, a)) = Activation::ALL.iter().find(|(n, _)| *n == name) {
+        return Some(Found {
+            kind: OpKind::Act(*a),
+            params: &[],
+            kernel: None,
+        });
+    }
+    // `conv3x3`, `depthwise5x5`, `separable3x3`, `maxpool3x3`, ...
+    let digits = name.find(|c: char| c.is_ascii_digit())?;
+    let (base, size) = name.split_at(digits);
+    let (a, b) = size.split_once('x')?;
+    let kernel: i64 = a.parse().ok().filter(|_| a == b && a.len() <= 3)?;
+    let s = SIGNATURES
+        .iter()
+        .find(|s| s.name == base && s.params.first().is_some_and(|p| p.name == "kernel"))?;
+    Some(Found {
+        kind: s.kind,
+        params: s.params,
+        kernel: Some(kernel),
+    })
+}
+
+/// Every operator name, for suggestions.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    SIGNATURES
+        .iter()
+        .map(|s| s.name)
+        .chain(Activation::ALL.iter().map(|(n, _)| *n))
+        .chain(["conv1x1", "conv3x3", "conv5x5", "depthwise3x3"])
+}
+
+/// The largest size any operator parameter may have.
+const MAX_SIZE: i64 = 1 << 20;
+
+/// A parameter as a size of at least `min`.
+fn size(values: &[Value], params: &[ParamInfo], index: usize, min: i64) -> Result<usize, String> {
+    let name = params[index].name;
+    match values[index].as_int() {
+        Some(v) if v >= min && v <= MAX_SIZE => Ok(v as usize),
+        Some(v) => Err(format!("`{name}` is {v}; it must lie in {min}..{MAX_SIZE}")),
+        None => Err(format!(
+            "`{name}` must be a whole number, not {}",
+            values[index]
+        )),
+    }
+}
+
+fn boolean(values: &[Value], params: &[ParamInfo], index: usize) -> Result<bool, String> {
+    match values[index] {
+        Value::Bool(b) => Ok(b),
+        other => Err(format!(
+            "`{}` must be true or false, not {other}",
+            params[index].name
+        )),
+    }
+}
+
+impl OpKind {
+    fn params(self) -> &'static [ParamInfo] {
+        SIGNATURES
+            .iter()
+            .find(|s| s.kind == self)
+            .map_or(&[], |s| s.params)
+    }
+
+    /// Appends the operator to a network after node `at`.
+    ///
+    /// # Errors
+    /// What does not fit, in a sentence.
+    pub fn emit(self, values: &[Value], net: &mut Network, at: NodeId) -> Result<NodeId, String> {
+        let params = self.params();
+        let size = |index, min| size(values, params, index, min);
+        let flag = |index| boolean(values, params, index);
+        let shape = net.shape(at);
+        let mut push = |op: Op, from: NodeId| net.push(op, &[from]).map_err(|e| e.to_string());
+        match self {
+            OpKind::Conv => {
+                let conv = Conv::same(size(1, 1)?, size(0, 1)?, size(2, 1)?)
+                    .groups(size(3, 1)?)
+                    .dilation(size(4, 1)?)
+                    .bias(flag(5)?);
+                push(Op::Conv(conv), at)
+            }
+            OpKind::Depthwise => {
+                let channels = shape.channels();
+                let conv = Conv::same(channels, size(0, 1)?, size(1, 1)?)
+                    .groups(channels)
+                    .dilation(size(2, 1)?)
+                    .bias(flag(3)?);
+                push(Op::Conv(conv), at)
+            }
+            OpKind::Separable => {
+                let channels = shape.channels();
+                let depthwise = Conv::same(channels, size(0, 1)?, size(2, 1)?)
+                    .groups(channels)
+                    .dilation(size(3, 1)?);
+                let x = push(Op::Conv(depthwise), at)?;
+                push(Op::Conv(Conv::same(size(1, 1)?, 1, 1)), x)
+            }
+            OpKind::Linear => {
+                let linear = Op::Linear {
+                    out_features: size(0, 1)?,
+                    bias: flag(1)?,
+                };
+                // After global pooling the flattening is a formality.
+                let x = match shape {
+                    Shape::Image {
+                        height: 1,
+                        width: 1,
+                        ..
+                    } => push(Op::Flatten, at)?,
+                    _ => at,
+                };
+                push(linear, x)
+            }
+            OpKind::MaxPool | OpKind::AvgPool => {
+                let kernel = size(0, 1)?;
+                push(
+                    Op::Pool {
+                        kind: match self {
+                            OpKind::MaxPool => PoolKind::Max,
+                            _ => PoolKind::Avg,
+                        },
+                        kernel,
+                        stride: size(1, 1)?,
+                        padding: (kernel - 1) / 2,
+                    },
+                    at,
+                )
+            }
+            OpKind::GlobalMaxPool => push(
+                Op::GlobalPool {
+                    kind: PoolKind::Max,
+                },
+                at,
+            ),
+            OpKind::GlobalAvgPool => push(
+                Op::GlobalPool {
+                    kind: PoolKind::Avg,
+                },
+                at,
+            ),
+            OpKind::BatchNorm => push(Op::BatchNorm, at),
+            OpKind::SqueezeExcite => {
+                // Hu et al. 2018, in the form of MobileNetV3 (hard sigmoid gate).
+                let channels = shape.channels();
+                let (reduction, multiple) = (size(0, 1)?, size(1, 1)?);
+                let squeezed = (channels.div_ceil(reduction)).next_multiple_of(multiple);
+                let x = push(
+                    Op::GlobalPool {
+                        kind: PoolKind::Avg,
+                    },
+                    at,
+                )?;
+                let x = push(Op::Conv(Conv::same(squeezed, 1, 1).bias(true)), x)?;
+                let x = push(Op::Activation(Activation::Relu), x)?;
+                let x = push(Op::Conv(Conv::same(channels, 1, 1).bias(true)), x)?;
+                let gate = push(Op::Activation(Activation::HardSigmoid), x)?;
+                net.push(Op::Mul, &[at, gate]).map_err(|e| e.to_string())
+            }
+            OpKind::Flatten => push(Op::Flatten, at),
+            OpKind::Identity => Ok(at),
+            OpKind::Zero => push(
+                Op::Zero {
+                    stride: size(0, 1)?,
+                },
+                at,
+            ),
+            OpKind::Act(a) => push(Op::Activation(a), at),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use num_bigint::BigUint;
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+
+fn space(body: &str) -> Space {
+    parse(body).unwrap_or_else(|e| panic!("{:?}", miette::Report::new(*e)))
+}
+
+fn parse(body: &str) -> Result<Space, Box<SpaceError>> {
+    let text = match body.contains("network {") {
+        true => format!("space t\ninput image 3x8x8\n{body}"),
+        false => format!("space t\ninput image 3x8x8\nnetwork {{ {body} }}"),
+    };
+    Space::parse("t.space", &text)
+}
+
+/// The error as a user sees it, without colours.
+fn seen(body: &str) -> String {
+    let error = parse(body).expect_err("the space is wrong");
+    let handler = miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::none());
+    let mut out = String::new();
+    handler.render_report(&mut out, error.as_ref()).unwrap();
+    out
+}
+
+fn count(body: &str) -> u64 {
+    space(body).count().try_into().unwrap()
+}
+
+/// Enumerates and checks that indices, genotypes and networks agree.
+fn enumerated(space: &Space) -> usize {
+    let mut seen = BTreeSet::new();
+    for architecture in space.enumerate() {
+        let text = space.genotype(&architecture);
+        assert_eq!(space.parse_genotype(&text).unwrap(), architecture, "{text}");
+        space.network(&architecture).unwrap();
+        assert!(seen.insert(architecture), "{text} comes twice");
+    }
+    seen.len()
+}
+
+#[test]
+fn counts_are_products_and_sums() {
+    assert_eq!(count("conv({3, 5}, {8, 16, 32})"), 6);
+    assert_eq!(count("choose { conv3x3({4, 8}) | skip | relu }"), 4);
+    assert_eq!(count("repeat 1..3 { conv({3, 5}, 8) }"), 2 + 4 + 8);
+    assert_eq!(count("repeat 0..2 { conv({3, 5}, 8) }"), 1 + 2 + 4);
+    assert_eq!(count("bn relu"), 1);
+}
+
+#[test]
+fn a_shared_stage_decides_once() {
+    let shared = "stage s shared { repeat 2..4 { conv({3, 5}, {8, 16}) } }";
+    assert_eq!(count(shared), 3 * 4);
+    let free = "stage s { repeat 2..4 { conv({3, 5}, {8, 16}) } }";
+    assert_eq!(count(free), 16 + 64 + 256);
+    assert_eq!(enumerated(&space(shared)), 12);
+}
+
+#[test]
+fn a_shared_block_decides_once_whatever_its_arguments() {
+    let text = "block cell(c) shared { choose { conv3x3(c) | conv1x1(c) bn | conv5x5(c) } }
+        network { repeat 3 { cell(8) } cell(16) }";
+    let space = space(text);
+    assert_eq!(space.count(), &BigUint::from(3u8));
+    let architecture = space.parse_genotype("cell.choice=conv1x1").unwrap();
+    let network = space.network(&architecture).unwrap();
+    assert_eq!(network.nodes().len(), 1 + 4 * 2);
+}
+
+#[test]
+fn shared_choices_that_matter_for_shapes_are_followed() {
+    // The width decided in the first round meets the condition of the second.
+    let text = "block b(c) { conv3x3(c) residual when in == c }
+        network { stage s shared { w: {3, 8} repeat 1..3 { conv({1, 3}, w) conv3x3({4, 8}) b(8) } } }";
+    let space = space(text);
+    assert_eq!(enumerated(&space), 2 * 3 * 4);
+    assert_eq!(space.count(), &BigUint::from(24u8));
+}
+
+#[test]
+fn conditions_close_options() {
+    let text = "block b(out) {
+          choose { conv3x3(out) | conv5x5(out) | skip when in == out }
+        }
+        network { b({3, 8}) b(8) }";
+    // First: out 3 has three options, out 8 two. Second: in 3 two, in 8 three,
+    // where out 3 leaves 3 channels and out 8 leaves 8.
+    let space = space(text);
+    assert_eq!(space.count(), &BigUint::from(3u32 * 2 + 2 * 3));
+    assert_eq!(enumerated(&space), 12);
+}
+
+#[test]
+fn picked_inputs_count_as_combinations() {
+    let text = "a = input -> conv3x3(3)
+        b = input -> conv1x1(3)
+        c = pick 2 {input, a, b} -> relu
+        d = pick {a, b, c} + pick {b, c}";
+    assert_eq!(enumerated(&space(text)), 3 * 3 * 2);
+}
+
+#[test]
+fn published_spaces_have_their_published_size() {
+    let load = |name: &str| Space::load(Path::new(&format!("search-spaces/{name}.space"))).unwrap();
+    let nb201 = load("nasbench201");
+    assert_eq!(nb201.count(), &BigUint::from(15_625u32));
+    let fbnet = load("fbnet");
+    assert_eq!(fbnet.count(), &BigUint::from(9u8).pow(22));
+    let quickstart = load("quickstart");
+    assert!(quickstart.count() > &BigUint::from(100_000u32));
+}
+
+#[test]
+fn the_heaviest_nasbench201_cell_costs_what_was_published() {
+    let space = Space::load(Path::new("search-spaces/nasbench201.space")).unwrap();
+    let all_conv: Vec<String> = space
+        .choices()
+        .iter()
+        .map(|c| format!("{}=conv3x3", c.path))
+        .collect();
+    let architecture = space.parse_genotype(&all_conv.join(" ")).unwrap();
+    let costs = space.network(&architecture).unwrap().costs();
+    // The benchmark's table lists 1.531546 MB of parameters and 220.11969 M
+    // FLOPs (batch norm and pooling counted among the latter, hence 1 %).
+    assert_eq!(costs.params, 1_531_546);
+    let published = 220.11969e6;
+    assert!((costs.macs as f64 - published).abs() < 0.01 * published, "{}", costs.macs);
+}
+
+#[test]
+fn sampling_is_uniform_over_architectures() {
+    // Per-choice sampling would give depth 1 a third of the draws.
+    let space = space("repeat 1..3 { conv({3, 5}, 8) }");
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let draws = 14_000;
+    let mut seen: BTreeMap<Architecture, f64> = BTreeMap::new();
+    for _ in 0..draws {
+        *seen.entry(space.sample(&mut rng)).or_default() += 1.0;
+    }
+    assert_eq!(seen.len(), 14);
+    let expected = draws as f64 / 14.0;
+    let chi2: f64 = seen.values().map(|n| (n - expected).powi(2) / expected).sum();
+    // 13 degrees of freedom: the 99.9 % quantile is 34.5.
+    assert!(chi2 < 34.5, "chi-squared {chi2}");
+}
+
+#[test]
+fn mutation_changes_and_crossover_inherits() {
+    let space = Space::load(Path::new("search-spaces/quickstart.space")).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    for _ in 0..200 {
+        let (a, b) = (space.sample(&mut rng), space.sample(&mut rng));
+        let mutant = space.mutate(&a, &mut rng);
+        assert_ne!(a, mutant);
+        space.network(&mutant).unwrap();
+        let child = space.crossover(&a, &b, &mut rng);
+        space.network(&child).unwrap();
+        for (choice, option) in child.decisions() {
+            let parents = [a.option(*choice), b.option(*choice)];
+            if parents.iter().any(Option::is_some) {
+                assert!(parents.contains(&Some(*option)));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_hash_ignores_layout_and_comments() {
+    let a = Space::parse("a", "space t input image 3x8x8 network { relu bn }").unwrap();
+    let b = Space::parse("b", "space t # named\ninput image 3x8x8\nnetwork {\n  relu\n  bn }").unwrap();
+    let c = Space::parse("c", "space t input image 3x8x8 network { bn relu }").unwrap();
+    assert_eq!(a.hash(), b.hash());
+    assert_ne!(a.hash(), c.hash());
+}
+
+#[test]
+fn an_unknown_operator_is_named_with_a_suggestion() {
+    insta::assert_snapshot!(seen("conv3x3(8) bm relu"));
+}
+
+#[test]
+fn a_shape_that_does_not_fit_names_the_choice_and_an_example() {
+    insta::assert_snapshot!(seen(
+        "conv3x3({8, 12})\n  conv(3, 16, groups {1, 8})\n  pool avg global"
+    ));
+}
+
+#[test]
+fn an_empty_choice_is_an_error() {
+    insta::assert_snapshot!(seen("conv(3, {})"));
+    insta::assert_snapshot!(seen("choose { }"));
+}
+
+#[test]
+fn several_errors_come_together() {
+    insta::assert_snapshot!(seen("cnv3x3(8)\n  conv3x3(8, strid 2)\n  linear(nowhere)"));
+}
+
+#[test]
+fn a_network_must_end_in_its_classes() {
+    let text = "space t\ninput image 3x8x8\nclasses 10\nnetwork { conv3x3(8) }";
+    let error = Space::parse("t.space", text).unwrap_err();
+    insta::assert_snapshot!(error.problems()[0].message, @"the network must end in a vector of 10 classes, not in a 8x8x8 tensor");
+}
+
+#[test]
+fn limits_end_in_errors() {
+    let deep = format!("{}relu{}", "repeat 1 { ".repeat(80), " }".repeat(80));
+    assert!(seen(&deep).contains("nested more than 64 deep"));
+    assert!(seen("repeat 900 { repeat 900 { relu } }").contains("unrolls to more than"));
+    assert!(seen("repeat 2000 { relu }").contains("cannot repeat 2000 times"));
+    let recursive = "block a { a } network { a }";
+    assert!(seen(recursive).contains("uses itself"));
+    let many = "repeat 10 { conv3x3({1..1000}) conv1x1(channels * {1..50} + {0..99}) }";
+    assert!(seen(many).contains("different shapes"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "\\PC{0,200}") {
+        let _ = Space::parse("p", &text);
+    }
+
+    #[test]
+    fn no_sequence_of_words_makes_the_checker_panic(
+        words in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "conv", "conv3x3", "depthwise", "bn", "relu", "skip", "none", "linear", "{", "}",
+                "(", ")", ",", "|", "3", "8", "0", "1..3", "repeat", "stage", "s", "shared",
+                "choose", "when", "residual", "in", "out", "==", "*", "-", "first", "else", "a",
+                "=", "->", "+", "input", "pick", "if", "let", ":", "pool", "avg", "global",
+                "flatten", "stride", "1.5", "divisible", "index", "channels", "concat", "se",
+            ]),
+            0..40,
+        )
+    ) {
+        let _ = parse(&words.join(" "));
+    }
+
+    #[test]
+    fn every_index_gives_a_distinct_architecture(seed in 0u64..1000) {
+        let space = Space::load(Path::new("search-spaces/quickstart.space")).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let a = space.sample(&mut rng);
+        let text = space.genotype(&a);
+        prop_assert_eq!(space.parse_genotype(&text).unwrap(), a);
+    }
+}

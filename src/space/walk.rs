@@ -1,0 +1,202 @@
+//! The program run for one architecture: a chooser answers every choice point
+//! in program order, and the network grows as operators are met. The same
+//! small rules for operators, joins and conditions serve the analysis.
+
+use super::elaborate::Program;
+use super::error::Span;
+use super::ops::OpKind;
+use super::step::*;
+use crate::network::{Network, NodeId, Op, Shape};
+
+/// Evaluates a condition.
+pub fn condition(term: &Term, shape: Shape, slots: &[Value]) -> Result<bool, String> {
+    match term.eval(shape, slots)? {
+        Value::Bool(b) => Ok(b),
+        other => Err(format!("a condition must be true or false, not {other}")),
+    }
+}
+
+fn values(terms: &[Term], shape: Shape, slots: &[Value]) -> Result<Vec<Value>, String> {
+    terms.iter().map(|t| t.eval(shape, slots)).collect()
+}
+
+/// The shape after an operator.
+pub fn apply_op(
+    kind: OpKind,
+    terms: &[Term],
+    shape: Shape,
+    slots: &[Value],
+) -> Result<Shape, String> {
+    let values = values(terms, shape, slots)?;
+    let mut scratch = Network::new(shape);
+    let at = kind.emit(&values, &mut scratch, NodeId(0))?;
+    Ok(scratch.shape(at))
+}
+
+fn tensor(slots: &[Value], slot: usize) -> Result<Shape, String> {
+    match slots[slot] {
+        Value::Tensor(shape) => Ok(shape),
+        other => Err(format!("{other} is not a tensor")),
+    }
+}
+
+/// The shape after joining tensors.
+pub fn apply_join(join: Join, from: &[usize], slots: &[Value]) -> Result<Shape, String> {
+    let shapes: Result<Vec<Shape>, String> = from.iter().map(|s| tensor(slots, *s)).collect();
+    join_op(join).infer(&shapes?).map_err(|e| e.to_string())
+}
+
+fn join_op(join: Join) -> Op {
+    match join {
+        Join::Sum => Op::Add,
+        Join::Concat => Op::Concat,
+    }
+}
+
+/// Whether the residual is added, once known that it fits.
+pub fn apply_residual(
+    when: &Term,
+    slot: usize,
+    shape: Shape,
+    slots: &[Value],
+) -> Result<bool, String> {
+    if !condition(when, shape, slots)? {
+        return Ok(false);
+    }
+    let entered = tensor(slots, slot)?;
+    if entered != shape {
+        return Err(format!(
+            "the residual cannot be added: {entered} entered the block and {shape} leaves it"
+        ));
+    }
+    Ok(true)
+}
+
+/// Answers a choice point with one of the options open to it.
+pub trait Chooser {
+    /// `open` lists the indices of the options whose guards hold, never empty.
+    fn choose(&mut self, choice: ChoiceId, open: &[usize]) -> Result<usize, String>;
+}
+
+/// A step that could not run for this architecture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WalkError {
+    pub span: Span,
+    pub message: String,
+}
+
+/// Runs the program and returns the network, not simplified.
+pub fn walk(program: &Program, chooser: &mut dyn Chooser) -> Result<Network, WalkError> {
+    let mut walker = Walker {
+        chooser,
+        net: Network::new(program.input),
+        at: NodeId(0),
+        slots: Vec::new(),
+        nodes: Vec::new(),
+    };
+    walker.run(&program.root)?;
+    let Walker { mut net, at, .. } = walker;
+    net.set_output(at);
+    Ok(net)
+}
+
+struct Walker<'c> {
+    chooser: &'c mut dyn Chooser,
+    net: Network,
+    at: NodeId,
+    slots: Vec<Value>,
+    /// The node behind each slot that holds a tensor (the input elsewhere).
+    nodes: Vec<NodeId>,
+}
+
+impl Walker<'_> {
+    fn shape(&self) -> Shape {
+        self.net.shape(self.at)
+    }
+
+    fn push(&mut self, value: Value) {
+        self.slots.push(value);
+        self.nodes.push(self.at);
+    }
+
+    fn run(&mut self, step: &Step) -> Result<(), WalkError> {
+        let at = |message: String| WalkError {
+            span: step.span,
+            message,
+        };
+        match &step.kind {
+            StepKind::Seq(steps) => steps.iter().try_for_each(|s| self.run(s)),
+            StepKind::Set(term) => {
+                let value = term.eval(self.shape(), &self.slots).map_err(at)?;
+                self.push(value);
+                Ok(())
+            }
+            StepKind::Decide(choice, terms) => {
+                let open: Vec<usize> = (0..terms.len()).collect();
+                let option = self.chooser.choose(*choice, &open).map_err(at)?;
+                let value = terms[option].eval(self.shape(), &self.slots).map_err(at)?;
+                self.push(value);
+                Ok(())
+            }
+            StepKind::Choose(choice, options) => {
+                let mut open = Vec::with_capacity(options.len());
+                for (index, (guard, _)) in options.iter().enumerate() {
+                    let holds = match guard {
+                        Some(g) => condition(g, self.shape(), &self.slots).map_err(at)?,
+                        None => true,
+                    };
+                    if holds {
+                        open.push(index);
+                    }
+                }
+                if open.is_empty() {
+                    return Err(at("no alternative of this choice can be taken".into()));
+                }
+                let option = self.chooser.choose(*choice, &open).map_err(at)?;
+                self.run(&options[option].1)
+            }
+            StepKind::If(term, then, otherwise) => {
+                match condition(term, self.shape(), &self.slots).map_err(at)? {
+                    true => self.run(then),
+                    false => self.run(otherwise),
+                }
+            }
+            StepKind::Op(kind, terms) => {
+                let values = values(terms, self.shape(), &self.slots).map_err(at)?;
+                self.at = kind.emit(&values, &mut self.net, self.at).map_err(at)?;
+                Ok(())
+            }
+            StepKind::Save => {
+                self.push(Value::Tensor(self.shape()));
+                Ok(())
+            }
+            StepKind::Load(slot) => {
+                self.at = self.nodes[*slot];
+                Ok(())
+            }
+            StepKind::Join(join, slots) => {
+                let inputs: Vec<NodeId> = slots.iter().map(|s| self.nodes[*s]).collect();
+                let joined = self.net.push(join_op(*join), &inputs);
+                self.at = joined.map_err(|e| at(e.to_string()))?;
+                Ok(())
+            }
+            StepKind::Residual(when, slot) => {
+                let added =
+                    apply_residual(when, *slot, self.shape(), &self.slots).map_err(at)?;
+                if added {
+                    let joined = self.net.push(Op::Add, &[self.at, self.nodes[*slot]]);
+                    self.at = joined.map_err(|e| at(e.to_string()))?;
+                }
+                Ok(())
+            }
+            StepKind::Scope(base, body) => {
+                self.run(body)?;
+                self.slots.truncate(*base);
+                self.nodes.truncate(*base);
+                Ok(())
+            }
+            StepKind::Unit(_, body) => self.run(body),
+            StepKind::Forget(_) => Ok(()),
+        }
+    }
+}

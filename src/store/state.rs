@@ -1,0 +1,296 @@
+//! A run's state as the replay of its events. Replay never fails: an event
+//! out of its usual order, or of a kind a newer version wrote, changes what it
+//! can and is counted, since a run must stay readable whatever cut it short.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    Artefact, Evaluated, Event, Liveness, Measured, Purpose, Recorded, RunHeader, RunId, Trained,
+    Writer, pareto,
+};
+
+/// What the events say of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// No event says that it ended. Its writer may have been killed.
+    Running,
+    Interrupted,
+    Finished,
+    /// Ended in an error.
+    Failed,
+}
+
+impl Status {
+    /// The status an event leaves behind, where it changes it.
+    pub(super) fn after(kind: &str) -> Option<Self> {
+        match kind {
+            "started" | "resumed" => Some(Status::Running),
+            "interrupted" => Some(Status::Interrupted),
+            "finished" => Some(Status::Finished),
+            "aborted" => Some(Status::Failed),
+            _ => None,
+        }
+    }
+
+    /// The word to show, given what is known of the run's writer. A question
+    /// mark says that it is a conclusion and not a record.
+    pub fn word(self, writer: Option<Liveness>) -> &'static str {
+        match (self, writer) {
+            (Status::Running, Some(Liveness::Gone)) => "interrupted?",
+            (Status::Running, Some(Liveness::Unknown)) => "running?",
+            (Status::Running, _) => "running",
+            (Status::Interrupted, _) => "interrupted",
+            (Status::Finished, _) => "finished",
+            (Status::Failed, _) => "failed",
+        }
+    }
+}
+
+/// How far a candidate has come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Asked for, and not answered yet.
+    Pending,
+    Evaluated(Box<Evaluated>),
+    Failed {
+        cause: String,
+    },
+}
+
+/// One candidate of the search.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    pub id: u64,
+    /// None where a candidate failed without having been asked for.
+    pub generation: Option<u64>,
+    pub genotype: String,
+    pub network_hash: Option<String>,
+    pub outcome: Outcome,
+}
+
+impl Candidate {
+    pub fn evaluated(&self) -> Option<&Evaluated> {
+        match &self.outcome {
+            Outcome::Evaluated(evaluated) => Some(evaluated),
+            _ => None,
+        }
+    }
+}
+
+/// A non-dominated candidate with what else is known of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FrontMember<'a> {
+    pub evaluated: &'a Evaluated,
+    /// Measured with the engine that the prediction is for.
+    pub measured: Option<&'a Measured>,
+    pub trained: Option<&'a Trained>,
+}
+
+/// Everything a run's events say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunState {
+    pub id: RunId,
+    pub header: RunHeader,
+    /// Unix time, milliseconds.
+    pub created_ms: i64,
+    pub last_event_ms: i64,
+    /// Number of events replayed.
+    pub events: u64,
+    pub status: Status,
+    /// Why it ended or was interrupted.
+    pub reason: Option<String>,
+    /// The latest process to record it.
+    pub writer: Option<Writer>,
+    /// Whether that process lives, where someone has looked.
+    pub writer_liveness: Option<Liveness>,
+    /// Exact size of the search space, decimal digits.
+    pub architectures: Option<String>,
+    /// By candidate number.
+    pub candidates: BTreeMap<u64, Candidate>,
+    /// In the order measured.
+    pub measurements: Vec<Measured>,
+    /// The latest calibration.
+    pub calibration: Option<Value>,
+    /// The latest final training by genotype.
+    pub trained: BTreeMap<String, Trained>,
+    pub artefacts: Vec<Artefact>,
+    pub notes: Vec<String>,
+    pub warnings: Vec<String>,
+    /// Events this version cannot read: how many of each kind.
+    pub unknown: BTreeMap<String, u64>,
+    by_genotype: HashMap<String, u64>,
+}
+
+impl RunState {
+    /// A run in which nothing has happened yet.
+    pub fn new(id: RunId, header: RunHeader, created_ms: i64) -> Self {
+        RunState {
+            id,
+            header,
+            created_ms,
+            last_event_ms: created_ms,
+            events: 0,
+            status: Status::Running,
+            reason: None,
+            writer: None,
+            writer_liveness: None,
+            architectures: None,
+            candidates: BTreeMap::new(),
+            measurements: Vec::new(),
+            calibration: None,
+            trained: BTreeMap::new(),
+            artefacts: Vec::new(),
+            notes: Vec::new(),
+            warnings: Vec::new(),
+            unknown: BTreeMap::new(),
+            by_genotype: HashMap::new(),
+        }
+    }
+
+    /// Takes the next event into account.
+    pub fn apply(&mut self, recorded: Recorded) {
+        self.events += 1;
+        self.last_event_ms = recorded.at_ms;
+        if let Some(status) = Status::after(recorded.event.kind()) {
+            self.status = status;
+            self.reason = None;
+        }
+        match recorded.event {
+            Event::Started { writer } | Event::Resumed { writer } => self.writer = Some(writer),
+            Event::SpaceCounted { architectures } => self.architectures = Some(architectures),
+            Event::Measured(measured) => self.measurements.push(measured),
+            Event::Calibrated { payload } => self.calibration = Some(payload),
+            Event::Asked(asked) => {
+                self.by_genotype
+                    .entry(asked.genotype.clone())
+                    .or_insert(asked.candidate);
+                self.candidates.entry(asked.candidate).or_insert(Candidate {
+                    id: asked.candidate,
+                    generation: Some(asked.generation),
+                    genotype: asked.genotype,
+                    network_hash: Some(asked.network_hash),
+                    outcome: Outcome::Pending,
+                });
+            }
+            Event::Evaluated(evaluated) => {
+                self.by_genotype
+                    .insert(evaluated.genotype.clone(), evaluated.candidate);
+                self.candidates.insert(
+                    evaluated.candidate,
+                    Candidate {
+                        id: evaluated.candidate,
+                        generation: Some(evaluated.generation),
+                        genotype: evaluated.genotype.clone(),
+                        network_hash: Some(evaluated.network_hash.clone()),
+                        outcome: Outcome::Evaluated(Box::new(evaluated)),
+                    },
+                );
+            }
+            Event::Failed {
+                candidate,
+                genotype,
+                cause,
+            } => self.fail(candidate, genotype, cause),
+            Event::Trained(trained) => {
+                self.trained.insert(trained.genotype.clone(), trained);
+            }
+            Event::Artefact(artefact) => self.artefacts.push(artefact),
+            Event::Note { text } => self.notes.push(text),
+            Event::Warning { text } => self.warnings.push(text),
+            Event::Interrupted { cause } | Event::Aborted { cause } => self.reason = Some(cause),
+            Event::Finished { reason } => self.reason = Some(reason),
+            Event::Unknown(value) => {
+                let kind = Event::Unknown(value).kind().to_owned();
+                *self.unknown.entry(kind).or_default() += 1;
+            }
+        }
+    }
+
+    fn fail(&mut self, id: u64, genotype: String, cause: String) {
+        self.by_genotype.entry(genotype.clone()).or_insert(id);
+        let candidate = self.candidates.entry(id).or_insert(Candidate {
+            id,
+            generation: None,
+            genotype,
+            network_hash: None,
+            outcome: Outcome::Pending,
+        });
+        // An evaluation that is already recorded is never lost to a later failure.
+        if !matches!(candidate.outcome, Outcome::Evaluated(_)) {
+            candidate.outcome = Outcome::Failed { cause };
+        }
+    }
+
+    /// The candidate with this genotype; the evaluated one where there are more.
+    pub fn candidate_of(&self, genotype: &str) -> Option<&Candidate> {
+        self.candidates.get(self.by_genotype.get(genotype)?)
+    }
+
+    /// Every evaluation, by candidate number.
+    pub fn evaluated(&self) -> impl Iterator<Item = &Evaluated> {
+        self.candidates.values().filter_map(Candidate::evaluated)
+    }
+
+    /// Failed candidates with their causes.
+    pub fn failures(&self) -> impl Iterator<Item = (&Candidate, &str)> {
+        self.candidates.values().filter_map(|c| match &c.outcome {
+            Outcome::Failed { cause } => Some((c, cause.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Measurements of one purpose, in the order made.
+    pub fn measured_for(&self, purpose: Purpose) -> impl Iterator<Item = &Measured> {
+        self.measurements
+            .iter()
+            .filter(move |m| m.purpose == purpose)
+    }
+
+    /// The latest measurement of a genotype with the run's engine: one made for
+    /// the front before any other.
+    pub fn measured(&self, genotype: &str) -> Option<&Measured> {
+        let mine = || {
+            let engine = &self.header.engine;
+            let all = self.measurements.iter().rev();
+            all.filter(move |m| m.genotype == genotype && m.engine == *engine)
+        };
+        mine()
+            .find(|m| m.purpose == Purpose::Front)
+            .or_else(|| mine().next())
+    }
+
+    /// The Pareto front of the search: greatest validation accuracy against
+    /// least predicted latency, the fastest first. A genotype that was
+    /// evaluated more than once counts with its latest evaluation.
+    pub fn front(&self) -> Vec<FrontMember<'_>> {
+        let latest: Vec<&Evaluated> = self
+            .evaluated()
+            .filter(|e| self.by_genotype.get(&e.genotype) == Some(&e.candidate))
+            .collect();
+        let points: Vec<[f64; 2]> = latest.iter().map(|e| [e.latency_ms, -e.accuracy]).collect();
+        pareto::front(&points)
+            .into_iter()
+            .map(|index| {
+                let evaluated = latest[index];
+                FrontMember {
+                    evaluated,
+                    measured: self.measured(&evaluated.genotype),
+                    trained: self.trained.get(&evaluated.genotype),
+                }
+            })
+            .collect()
+    }
+
+    /// The word to show for the run's status; see [`Status::word`].
+    pub fn status_word(&self) -> &'static str {
+        self.status.word(self.writer_liveness)
+    }
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

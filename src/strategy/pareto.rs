@@ -1,0 +1,116 @@
+//! Dominance among objective vectors (all minimised): fronts, crowding and the
+//! hypervolume of two objectives.
+
+use super::Worth;
+
+/// Whether `a` is at least as good everywhere and better somewhere.
+pub fn dominates(a: &[f64], b: &[f64]) -> bool {
+    a.iter().zip(b).all(|(x, y)| x <= y) && a.iter().zip(b).any(|(x, y)| x < y)
+}
+
+/// Deb's constrained domination: feasible beats infeasible, a smaller violation
+/// beats a larger one, and feasible candidates compare by their objectives.
+pub fn constrained_dominates(a: &Worth, b: &Worth) -> bool {
+    match (a.violation > 0.0, b.violation > 0.0) {
+        (false, true) => true,
+        (true, false) => false,
+        (true, true) => a.violation < b.violation,
+        (false, false) => dominates(&a.objectives, &b.objectives),
+    }
+}
+
+/// Indices of the vectors no other dominates, in their order. Of equal vectors
+/// the first stands for all.
+pub fn front(points: &[Vec<f64>]) -> Vec<usize> {
+    (0..points.len())
+        .filter(|&i| {
+            points.iter().enumerate().all(|(j, p)| {
+                !(dominates(p, &points[i]) || (j < i && *p == points[i]))
+            })
+        })
+        .collect()
+}
+
+/// The rank of each candidate: 0 for the front, 1 for the front without it,
+/// and so on (Deb et al. 2002).
+pub fn ranks(worths: &[&Worth]) -> Vec<usize> {
+    let n = worths.len();
+    let mut dominated_by = vec![0usize; n];
+    let mut over: Vec<Vec<usize>> = vec![Vec::new(); n];
+    for i in 0..n {
+        for j in i + 1..n {
+            if constrained_dominates(worths[i], worths[j]) {
+                over[i].push(j);
+                dominated_by[j] += 1;
+            } else if constrained_dominates(worths[j], worths[i]) {
+                over[j].push(i);
+                dominated_by[i] += 1;
+            }
+        }
+    }
+    let mut ranks = vec![usize::MAX; n];
+    let mut current: Vec<usize> = (0..n).filter(|&i| dominated_by[i] == 0).collect();
+    let mut rank = 0;
+    while !current.is_empty() {
+        let mut next = Vec::new();
+        for &i in &current {
+            ranks[i] = rank;
+            for &j in &over[i] {
+                dominated_by[j] -= 1;
+                if dominated_by[j] == 0 {
+                    next.push(j);
+                }
+            }
+        }
+        current = next;
+        rank += 1;
+    }
+    ranks
+}
+
+/// Crowding distance within one front: the extent of the box between a point's
+/// neighbours, infinite at the ends.
+pub fn crowding(points: &[&[f64]]) -> Vec<f64> {
+    let n = points.len();
+    let mut distance = vec![0.0; n];
+    let Some(first) = points.first() else {
+        return distance;
+    };
+    for objective in 0..first.len() {
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by(|&a, &b| points[a][objective].total_cmp(&points[b][objective]));
+        let (low, high) = (
+            points[order[0]][objective],
+            points[order[n - 1]][objective],
+        );
+        distance[order[0]] = f64::INFINITY;
+        distance[order[n - 1]] = f64::INFINITY;
+        if high <= low {
+            continue;
+        }
+        for w in order.windows(3) {
+            distance[w[1]] += (points[w[2]][objective] - points[w[0]][objective]) / (high - low);
+        }
+    }
+    distance
+}
+
+/// The area dominated by a set of two-objective points and bounded by a
+/// reference point; points beyond the reference add nothing.
+pub fn hypervolume_2d(points: &[[f64; 2]], reference: [f64; 2]) -> f64 {
+    let mut inside: Vec<[f64; 2]> = points
+        .iter()
+        .copied()
+        .filter(|p| p[0] < reference[0] && p[1] < reference[1])
+        .collect();
+    inside.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
+    let mut area = 0.0;
+    let mut ceiling = reference[1];
+    for [x, y] in inside {
+        if y < ceiling {
+            area += (reference[0] - x) * (ceiling - y);
+            ceiling = y;
+        }
+    }
+    area
+}
