@@ -142,9 +142,8 @@ pub struct Summary {
 /// Summarises the scores of a table's devices.
 pub fn summarise(devices: &[DeviceScores]) -> Summary {
     let all: Vec<&Score> = devices.iter().flat_map(|d| &d.scores).collect();
-    let mean = |f: &dyn Fn(&Score) -> f64| {
-        all.iter().map(|s| f(s)).sum::<f64>() / all.len().max(1) as f64
-    };
+    let mean =
+        |f: &dyn Fn(&Score) -> f64| all.iter().map(|s| f(s)).sum::<f64>() / all.len().max(1) as f64;
     let sets = devices.iter().map(|d| d.scores.len()).min().unwrap_or(0);
     let worst = (0..sets)
         .map(|set| {
