@@ -126,7 +126,13 @@ pub fn measure(args: MeasureArgs) -> miette::Result<()> {
         return Ok(());
     }
     let mut table = comfy_table::Table::new();
-    table.set_header(["median ms", "95 % interval", "samples", "M MACs", "genotype"]);
+    table.set_header([
+        "median ms",
+        "95 % interval",
+        "samples",
+        "M MACs",
+        "genotype",
+    ]);
     for (architecture, (network, m)) in architectures.iter().zip(&measured) {
         let (low, high) = m.summary.ci95_ms;
         table.add_row([
@@ -169,7 +175,12 @@ pub fn calibrate(args: CalibrateArgs) -> miette::Result<()> {
         eprintln!("warning: {warning}");
     }
     let mut table = comfy_table::Table::new();
-    table.set_header(["measured ms", "predicted ms", "90 % interval", "unseen architecture"]);
+    table.set_header([
+        "measured ms",
+        "predicted ms",
+        "90 % interval",
+        "unseen architecture",
+    ]);
     let mut predicted = Vec::new();
     for ((network, ms), architecture) in pairs.iter().zip(&architectures).skip(references) {
         let p = calibrated.predict(*network);

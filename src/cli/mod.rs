@@ -2,7 +2,9 @@
 //! to stderr. Exit codes: 0 done, 2 wrong input or a failure explained, 130
 //! stopped by Ctrl-C.
 
+pub mod bench_predictor;
 pub mod measure;
+pub mod predict;
 mod progress;
 pub mod runs;
 pub mod search;
@@ -33,6 +35,19 @@ enum Command {
     Calibrate(measure::CalibrateArgs),
     /// Browse and export recorded runs.
     Runs(runs::Args),
+    /// Meta-train the latency predictor, or show what it knows.
+    Predict(predict::Args),
+    /// Reproduce the published comparisons.
+    Bench {
+        #[command(subcommand)]
+        command: Bench,
+    },
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Bench {
+    /// The predictor on devices it never saw, beside HELP's figures.
+    Predictor(bench_predictor::Args),
 }
 
 /// Runs the program and returns its exit code.
@@ -50,6 +65,10 @@ pub fn main() -> i32 {
         Command::Measure(args) => measure::measure(args),
         Command::Calibrate(args) => measure::calibrate(args),
         Command::Runs(args) => runs::run(args),
+        Command::Predict(args) => predict::run(args),
+        Command::Bench {
+            command: Bench::Predictor(args),
+        } => bench_predictor::run(args),
     };
     match outcome {
         Ok(()) => 0,

@@ -100,7 +100,11 @@ pub fn run(args: Args) -> miette::Result<()> {
         }
         Command::Explain { file } => {
             for choice in Space::load(&file)?.choices() {
-                super::print(&format!("{} = {}\n", choice.path, choice.labels.join(" | ")));
+                super::print(&format!(
+                    "{} = {}\n",
+                    choice.path,
+                    choice.labels.join(" | ")
+                ));
             }
         }
         Command::Draw {

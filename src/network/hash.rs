@@ -62,7 +62,10 @@ impl TryFrom<String> for NetworkHash {
     fn try_from(text: String) -> Result<Self, String> {
         let bytes: Option<Vec<u8>> = (0..text.len())
             .step_by(2)
-            .map(|i| text.get(i..i + 2).and_then(|b| u8::from_str_radix(b, 16).ok()))
+            .map(|i| {
+                text.get(i..i + 2)
+                    .and_then(|b| u8::from_str_radix(b, 16).ok())
+            })
             .collect();
         bytes
             .and_then(|b| b.try_into().ok())

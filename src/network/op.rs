@@ -178,7 +178,10 @@ impl Op {
                     width,
                 } = inputs[0]
                 else {
-                    return fail(format!("it needs a feature map, not a vector of {}", inputs[0]));
+                    return fail(format!(
+                        "it needs a feature map, not a vector of {}",
+                        inputs[0]
+                    ));
                 };
                 if conv.out_channels == 0 || conv.kernel == 0 || conv.stride == 0 {
                     return fail("channels, kernel and stride must be at least 1".into());
@@ -224,13 +227,18 @@ impl Op {
                     width,
                 } = inputs[0]
                 else {
-                    return fail(format!("it needs a feature map, not a vector of {}", inputs[0]));
+                    return fail(format!(
+                        "it needs a feature map, not a vector of {}",
+                        inputs[0]
+                    ));
                 };
                 if kernel == 0 || stride == 0 {
                     return fail("kernel and stride must be at least 1".into());
                 }
                 if padding >= kernel {
-                    return fail(format!("padding {padding} must be below the kernel {kernel}"));
+                    return fail(format!(
+                        "padding {padding} must be below the kernel {kernel}"
+                    ));
                 }
                 match (
                     window_out(height, kernel, stride, padding),

@@ -31,8 +31,7 @@ impl Network {
                 }
                 Op::Activation(a) => {
                     use super::Activation::*;
-                    zero[inputs[0].0]
-                        && matches!(a, Relu | Relu6 | HardSwish | Swish | Gelu | Tanh)
+                    zero[inputs[0].0] && matches!(a, Relu | Relu6 | HardSwish | Swish | Gelu | Tanh)
                 }
                 Op::Conv(c) => zero[inputs[0].0] && !c.bias,
                 _ => false,

@@ -1,7 +1,9 @@
 use super::*;
 
 fn conv_bn_relu(net: &mut Network, x: NodeId, out: usize, stride: usize) -> NodeId {
-    let x = net.push(Op::Conv(Conv::same(out, 3, stride)), &[x]).unwrap();
+    let x = net
+        .push(Op::Conv(Conv::same(out, 3, stride)), &[x])
+        .unwrap();
     let x = net.push(Op::BatchNorm, &[x]).unwrap();
     net.push(Op::Activation(Activation::Relu), &[x]).unwrap()
 }
@@ -55,7 +57,9 @@ fn resnet20_has_the_published_costs() {
 #[test]
 fn peak_memory_of_a_chain_is_its_largest_neighbouring_pair() {
     let mut net = Network::new(Shape::image(1, 8, 8));
-    let x = net.push(Op::Conv(Conv::same(4, 3, 1)), &[NodeId(0)]).unwrap();
+    let x = net
+        .push(Op::Conv(Conv::same(4, 3, 1)), &[NodeId(0)])
+        .unwrap();
     let x = net.push(Op::Activation(Activation::Relu), &[x]).unwrap();
     net.push(Op::Conv(Conv::same(2, 3, 2)), &[x]).unwrap();
     // Input 64 + first map 256 floats are alive together; 256 + 32 is less.
@@ -65,7 +69,9 @@ fn peak_memory_of_a_chain_is_its_largest_neighbouring_pair() {
 #[test]
 fn a_residual_keeps_its_shortcut_alive() {
     let mut net = Network::new(Shape::image(4, 8, 8));
-    let x = net.push(Op::Conv(Conv::same(4, 3, 1)), &[NodeId(0)]).unwrap();
+    let x = net
+        .push(Op::Conv(Conv::same(4, 3, 1)), &[NodeId(0)])
+        .unwrap();
     let x = net.push(Op::Conv(Conv::same(4, 3, 1)), &[x]).unwrap();
     net.push(Op::Add, &[x, NodeId(0)]).unwrap();
     assert_eq!(net.costs().peak_activation_bytes, 4 * 3 * 256);
@@ -74,7 +80,9 @@ fn a_residual_keeps_its_shortcut_alive() {
 #[test]
 fn zeros_and_dead_nodes_vanish() {
     let mut net = Network::new(Shape::image(4, 8, 8));
-    let a = net.push(Op::Conv(Conv::same(4, 3, 1)), &[NodeId(0)]).unwrap();
+    let a = net
+        .push(Op::Conv(Conv::same(4, 3, 1)), &[NodeId(0)])
+        .unwrap();
     let z = net.push(Op::Zero { stride: 1 }, &[NodeId(0)]).unwrap();
     let zc = net.push(Op::Conv(Conv::same(4, 1, 1)), &[z]).unwrap();
     net.push(Op::Add, &[a, z, zc]).unwrap();
@@ -89,14 +97,20 @@ fn the_hash_ignores_the_order_of_summands_and_of_nodes() {
     let build = |swap: bool| {
         let mut net = Network::new(Shape::image(4, 8, 8));
         let kernels = if swap { [5, 3] } else { [3, 5] };
-        let a = net.push(Op::Conv(Conv::same(4, kernels[0], 1)), &[NodeId(0)]).unwrap();
-        let b = net.push(Op::Conv(Conv::same(4, kernels[1], 1)), &[NodeId(0)]).unwrap();
+        let a = net
+            .push(Op::Conv(Conv::same(4, kernels[0], 1)), &[NodeId(0)])
+            .unwrap();
+        let b = net
+            .push(Op::Conv(Conv::same(4, kernels[1], 1)), &[NodeId(0)])
+            .unwrap();
         net.push(Op::Add, &[a, b]).unwrap();
         net
     };
     assert_eq!(build(false).hash(), build(true).hash());
     let mut other = build(false);
-    other.push(Op::Activation(Activation::Relu), &[other.output()]).unwrap();
+    other
+        .push(Op::Activation(Activation::Relu), &[other.output()])
+        .unwrap();
     assert_ne!(other.hash(), build(false).hash());
 }
 
@@ -126,6 +140,8 @@ fn weights_survive_safetensors_and_refuse_other_networks() {
     back.check(&net).unwrap();
     assert_eq!(weights, Weights::random(&net, 7));
     let mut other = Network::new(Shape::image(3, 32, 32));
-    other.push(Op::Conv(Conv::same(8, 3, 1)), &[NodeId(0)]).unwrap();
+    other
+        .push(Op::Conv(Conv::same(8, 3, 1)), &[NodeId(0)])
+        .unwrap();
     assert!(back.check(&other).is_err());
 }

@@ -309,9 +309,7 @@ fn constant_latency(costs: &[&[f64]], log_latency: &[f64]) -> Option<Warning> {
 impl Calibrated {
     /// Predicts a network's latency with its 90 % interval.
     pub fn predict<T: ToFeatures + ?Sized>(&self, network: &T) -> Prediction {
-        let (mean, sd) = self
-            .posterior
-            .log_mean_and_sd(&network.to_features().costs);
+        let (mean, sd) = self.posterior.log_mean_and_sd(&network.to_features().costs);
         self.prediction(mean, sd)
     }
 
@@ -334,7 +332,11 @@ impl Calibrated {
 
     /// Agreement of the leave-one-out predictions with the measurements.
     pub fn leave_one_out_agreement(&self) -> Agreement {
-        let predicted: Vec<f64> = self.left_out.iter().map(|l| l.predicted.latency_ms).collect();
+        let predicted: Vec<f64> = self
+            .left_out
+            .iter()
+            .map(|l| l.predicted.latency_ms)
+            .collect();
         let measured: Vec<f64> = self.left_out.iter().map(|l| l.measured_ms).collect();
         agreement(&predicted, &measured)
     }

@@ -9,9 +9,9 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
+use super::Predictor;
 use super::features::N_COSTS;
 use super::posterior::N_HYPOTHESES;
-use super::Predictor;
 
 const MAGIC: &[u8; 8] = b"BESPOKEL";
 /// Changes whenever the meaning of the features or the weights does.
@@ -60,8 +60,8 @@ impl Predictor {
         GzDecoder::new(payload)
             .read_to_end(&mut json)
             .map_err(|_| CheckpointError::Damaged)?;
-        let predictor: Predictor = serde_json::from_slice(&json)
-            .map_err(|e| CheckpointError::Content(e.to_string()))?;
+        let predictor: Predictor =
+            serde_json::from_slice(&json).map_err(|e| CheckpointError::Content(e.to_string()))?;
         predictor.check()?;
         Ok(predictor)
     }

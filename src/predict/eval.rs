@@ -132,6 +132,7 @@ pub struct Summary {
     pub worst_set_spearman: f64,
     pub kendall: f64,
     pub mape: f64,
+    pub median_ape: f64,
     pub within_10_percent: f64,
     pub coverage: f64,
     /// Median over devices and sets.
@@ -141,9 +142,8 @@ pub struct Summary {
 /// Summarises the scores of a table's devices.
 pub fn summarise(devices: &[DeviceScores]) -> Summary {
     let all: Vec<&Score> = devices.iter().flat_map(|d| &d.scores).collect();
-    let mean = |f: &dyn Fn(&Score) -> f64| {
-        all.iter().map(|s| f(s)).sum::<f64>() / all.len().max(1) as f64
-    };
+    let mean =
+        |f: &dyn Fn(&Score) -> f64| all.iter().map(|s| f(s)).sum::<f64>() / all.len().max(1) as f64;
     let sets = devices.iter().map(|d| d.scores.len()).min().unwrap_or(0);
     let worst = (0..sets)
         .map(|set| {
@@ -161,6 +161,7 @@ pub fn summarise(devices: &[DeviceScores]) -> Summary {
         worst_set_spearman: worst,
         kendall: mean(&|s| s.agreement.kendall),
         mape: mean(&|s| s.agreement.mape),
+        median_ape: mean(&|s| s.agreement.median_ape),
         within_10_percent: mean(&|s| s.agreement.within_10_percent),
         coverage: mean(&|s| s.coverage),
         interval_ratio: ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN),

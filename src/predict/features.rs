@@ -157,7 +157,11 @@ impl Features {
         let mut costs = network_costs(network);
         // Engines that optimise the graph skip what cannot reach the output;
         // others run it. The live part is told apart so that both can be fit.
-        if network.nodes().iter().any(|n| matches!(n.op, Op::Zero { .. })) {
+        if network
+            .nodes()
+            .iter()
+            .any(|n| matches!(n.op, Op::Zero { .. }))
+        {
             let live = network_costs(&network.simplify());
             costs[LIVE..NETWORK].copy_from_slice(&live[LIVE..NETWORK]);
         }
@@ -187,20 +191,32 @@ impl Features {
                 c[at + 2] + c[at + 3] + c[at + 4]
             })
             .sum();
-        conv + [POOL + 1, ELEMENTWISE + 1, POINTFUNCTION + 1, GLOBAL_POOL + 1]
-            .iter()
-            .chain(&[LINEAR + 1, CONCAT + 1])
-            .map(|i| c[*i])
-            .sum::<f64>()
+        conv + [
+            POOL + 1,
+            ELEMENTWISE + 1,
+            POINTFUNCTION + 1,
+            GLOBAL_POOL + 1,
+        ]
+        .iter()
+        .chain(&[LINEAR + 1, CONCAT + 1])
+        .map(|i| c[*i])
+        .sum::<f64>()
     }
 
     /// Kernels launched.
     pub fn kernels(&self) -> f64 {
         let conv: f64 = (0..4).map(|kind| self.costs[kind * CONV_STRIDE]).sum();
-        [POOL, ELEMENTWISE, POINTFUNCTION, GLOBAL_POOL, LINEAR, CONCAT]
-            .iter()
-            .map(|i| self.costs[*i])
-            .sum::<f64>()
+        [
+            POOL,
+            ELEMENTWISE,
+            POINTFUNCTION,
+            GLOBAL_POOL,
+            LINEAR,
+            CONCAT,
+        ]
+        .iter()
+        .map(|i| self.costs[*i])
+        .sum::<f64>()
             + conv
     }
 }
@@ -255,11 +271,16 @@ fn add_kernel(costs: &mut [f64], k: &Kernel) {
             let macs = k.macs * MEGA;
             let at = class * CONV_STRIDE;
             add(at, &[1.0]);
-            let position = (k.out_pixels as f64).log2().clamp(KNOTS[0], KNOTS[KNOTS.len() - 1]);
+            let position = (k.out_pixels as f64)
+                .log2()
+                .clamp(KNOTS[0], KNOTS[KNOTS.len() - 1]);
             let spacing = KNOTS[1] - KNOTS[0];
             let low = (((position - KNOTS[0]) / spacing) as usize).min(KNOTS.len() - 2);
             let high_share = (position - KNOTS[low]) / spacing;
-            add(at + 1 + low, &[macs * (1.0 - high_share), macs * high_share]);
+            add(
+                at + 1 + low,
+                &[macs * (1.0 - high_share), macs * high_share],
+            );
             add(
                 at + 1 + KNOTS.len(),
                 &[

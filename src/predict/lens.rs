@@ -79,7 +79,11 @@ impl Prepared {
             .collect();
         let total_precision: f64 = precision.iter().sum();
         let centred = |values: DVector<f64>| {
-            let mean = values.iter().zip(&precision).map(|(v, p)| v * p).sum::<f64>()
+            let mean = values
+                .iter()
+                .zip(&precision)
+                .map(|(v, p)| v * p)
+                .sum::<f64>()
                 / total_precision;
             values.add_scalar(-mean)
         };
@@ -91,7 +95,10 @@ impl Prepared {
         };
         let objective = |theta: &DVector<f64>| {
             let r = residual(theta);
-            r.iter().zip(&precision).map(|(r, p)| r * r * p).sum::<f64>()
+            r.iter()
+                .zip(&precision)
+                .map(|(r, p)| r * r * p)
+                .sum::<f64>()
                 + theta.norm_squared() / (tau * tau)
         };
         let mut theta = DVector::zeros(N_GROUPS);

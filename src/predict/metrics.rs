@@ -11,6 +11,9 @@ pub struct Agreement {
     pub kendall: f64,
     /// Mean absolute error relative to the measurement (0.1 is 10 %).
     pub mape: f64,
+    /// Median absolute error relative to the measurement, which a few
+    /// near-zero measurements cannot dominate.
+    pub median_ape: f64,
     /// Share of predictions within 10 % of the measurement.
     pub within_10_percent: f64,
 }
@@ -27,10 +30,13 @@ pub fn agreement(predicted: &[f64], measured: &[f64]) -> Agreement {
         .map(|(p, m)| ((p - m) / m).abs())
         .collect();
     let n = errors.len().max(1) as f64;
+    let mut sorted = errors.clone();
+    sorted.sort_by(f64::total_cmp);
     Agreement {
         spearman: spearman(predicted, measured),
         kendall: kendall_tau_b(predicted, measured),
         mape: errors.iter().sum::<f64>() / n,
+        median_ape: sorted.get(sorted.len() / 2).copied().unwrap_or(0.0),
         within_10_percent: errors.iter().filter(|e| **e <= 0.1).count() as f64 / n,
     }
 }

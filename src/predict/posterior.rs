@@ -245,7 +245,10 @@ fn average(
     for fitted in &mut kept {
         fitted.weight /= lens_weight;
         fitted.intercept /= lens_weight;
-        fitted.coefficients.iter_mut().for_each(|c| *c /= lens_weight);
+        fitted
+            .coefficients
+            .iter_mut()
+            .for_each(|c| *c /= lens_weight);
     }
     let hypotheses = order
         .into_iter()
@@ -287,7 +290,9 @@ impl Grams {
         let n = rows.len();
         let devices = lens.device_range();
         let block = |range: std::ops::Range<usize>| {
-            DMatrix::from_fn(n, n, |i, j| dot(&rows[i][range.clone()], &rows[j][range.clone()]))
+            DMatrix::from_fn(n, n, |i, j| {
+                dot(&rows[i][range.clone()], &rows[j][range.clone()])
+            })
         };
         Grams {
             groups: block(0..N_GROUPS),
@@ -347,13 +352,10 @@ impl Posterior {
             let k: Vec<f64> = view
                 .with_references
                 .iter()
-                .map(|p| {
-                    SPEED_VARIANCE + s.groups * p[0] + s.devices * p[1] + s.shares * p[2]
-                })
+                .map(|p| SPEED_VARIANCE + s.groups * p[0] + s.devices * p[1] + s.shares * p[2])
                 .collect();
             let own = &view.with_itself;
-            let prior =
-                SPEED_VARIANCE + s.groups * own[0] + s.devices * own[1] + s.shares * own[2];
+            let prior = SPEED_VARIANCE + s.groups * own[0] + s.devices * own[1] + s.shares * own[2];
             let explained: f64 = hypothesis
                 .inverse
                 .chunks_exact(k.len())

@@ -41,9 +41,7 @@ pub fn split(space: TableSpace) -> Split {
                 "raspi4",
                 "eyeriss",
             ],
-            help_references: [
-                11982, 431, 55, 9, 14451, 8636, 9881, 13479, 6196, 1462,
-            ],
+            help_references: [11982, 431, 55, 9, 14451, 8636, 9881, 13479, 6196, 1462],
             help_spearman: &[
                 ("titan_rtx_256", 0.987),
                 ("gold_6226", 0.989),

@@ -55,10 +55,7 @@ pub enum TrainError {
         source: ArchitectureError,
     },
     #[error("the {space} table lacks device `{device}`, which the protocol names")]
-    Device {
-        space: &'static str,
-        device: String,
-    },
+    Device { space: &'static str, device: String },
 }
 
 /// A table with the features of its networks.
@@ -155,8 +152,8 @@ fn operator_costs(features: &[Features], latency_ms: &[f64]) -> Vec<f64> {
         rows.column_mut(*j).scale_mut(1.0 / scale[*j]);
     }
     let rows = rows.select_columns(&used);
-    let gram = rows.transpose() * &rows / n as f64
-        + DMatrix::identity(used.len(), used.len()) * RIDGE;
+    let gram =
+        rows.transpose() * &rows / n as f64 + DMatrix::identity(used.len(), used.len()) * RIDGE;
     let solution = nnls(&gram, &(rows.transpose() * target / n as f64));
     let mut weights = vec![0.0; N_COSTS];
     for (k, j) in used.iter().enumerate() {
@@ -274,7 +271,12 @@ fn learn_prior(measured: &[&Measured], options: &TrainOptions) -> HyperPrior {
                 for draw in 0..options.draws {
                     let seed = options.seed ^ ((index as u64 + 1) << 32) ^ draw as u64;
                     let rows = episode.draw(options.references, seed);
-                    episode.count(std::slice::from_ref(&episode.home), &prior, &rows, &mut home);
+                    episode.count(
+                        std::slice::from_ref(&episode.home),
+                        &prior,
+                        &rows,
+                        &mut home,
+                    );
                     episode.count(&strangers, &prior, &rows, &mut away);
                 }
                 (home, away)
@@ -318,8 +320,10 @@ fn learn_interval(
                 let seed = options.seed ^ ((index as u64 + 1001) << 32) ^ draw as u64;
                 let rows = episode.draw(options.references + JUDGED, seed);
                 let (references, judged) = rows.split_at(options.references);
-                let pairs: Vec<(&Features, f64)> =
-                    references.iter().map(|i| (&features[*i], latency[*i])).collect();
+                let pairs: Vec<(&Features, f64)> = references
+                    .iter()
+                    .map(|i| (&features[*i], latency[*i]))
+                    .collect();
                 let calibrated = predictor
                     .calibrate(&pairs, &Options::default())
                     .expect("tables hold positive latencies");

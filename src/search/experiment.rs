@@ -117,10 +117,25 @@ impl Experiment {
             }),
             false => Ok(()),
         };
-        least("references", self.references, 3, "calibration needs at least 3")?;
-        least("population", self.population, 2, "a generation has at least 2")?;
+        least(
+            "references",
+            self.references,
+            3,
+            "calibration needs at least 3",
+        )?;
+        least(
+            "population",
+            self.population,
+            2,
+            "a generation has at least 2",
+        )?;
         least("epochs", self.epochs, 1, "training takes at least 1")?;
-        least("final_epochs", self.final_epochs, 1, "training takes at least 1")?;
+        least(
+            "final_epochs",
+            self.final_epochs,
+            1,
+            "training takes at least 1",
+        )?;
         least("threads", self.threads, 1, "something must run")?;
         if let Some(limit) = self.max_latency_ms
             && !(limit > 0.0 && limit.is_finite())

@@ -79,7 +79,10 @@ pub enum Report<'a> {
     /// A sentence for the user.
     Say(String),
     /// A phase begins, of so many steps.
-    Phase { name: &'a str, steps: usize },
+    Phase {
+        name: &'a str,
+        steps: usize,
+    },
     /// One step of the phase is done; what came of it.
     Step(String),
     PhaseDone,
@@ -196,7 +199,8 @@ impl<'a> Search<'a> {
             }
             Err(SearchError::Interrupted { .. }) => {
                 let cause = "stopped by the user".to_string();
-                self.store.append(&self.run, &Event::Interrupted { cause })?;
+                self.store
+                    .append(&self.run, &Event::Interrupted { cause })?;
             }
             Err(error) => {
                 let cause = error.to_string();
@@ -271,8 +275,11 @@ impl<'a> Search<'a> {
         let networks: Vec<Network> = pool.iter().map(|a| self.network(a)).collect();
         let predictor = Predictor::shipped();
         let wanted = self.experiment.references + self.experiment.heldout;
-        let references =
-            predictor.choose_references(&networks, self.experiment.references, self.experiment.seed);
+        let references = predictor.choose_references(
+            &networks,
+            self.experiment.references,
+            self.experiment.seed,
+        );
         let heldout: Vec<usize> = (0..pool.len())
             .filter(|i| !references.contains(i))
             .take(wanted - references.len().min(wanted))
@@ -323,7 +330,8 @@ impl<'a> Search<'a> {
                 "calibration": calibrated,
             });
             if target.is_none() {
-                self.store.append(&self.run, &Event::Calibrated { payload })?;
+                self.store
+                    .append(&self.run, &Event::Calibrated { payload })?;
                 target = Some(calibrated);
             }
         }
@@ -340,11 +348,10 @@ impl<'a> Search<'a> {
         let mut missing = Vec::new();
         for (architecture, network, purpose) in list {
             let genotype = self.space.genotype(architecture);
-            let known = self
-                .state
-                .measurements
-                .iter()
-                .find(|m| m.genotype == genotype && m.engine == engine && m.purpose == *purpose);
+            let known =
+                self.state.measurements.iter().find(|m| {
+                    m.genotype == genotype && m.engine == engine && m.purpose == *purpose
+                });
             match known {
                 Some(m) => {
                     medians.insert(genotype, m.median_ms);
@@ -457,7 +464,11 @@ impl<'a> Search<'a> {
             .pool()
             .into_iter()
             .map(|a| (calibrated.predict(&self.network(&a)).latency_ms, a))
-            .filter(|(ms, _)| self.experiment.max_latency_ms.is_none_or(|limit| *ms <= limit))
+            .filter(|(ms, _)| {
+                self.experiment
+                    .max_latency_ms
+                    .is_none_or(|limit| *ms <= limit)
+            })
             .collect();
         pool.sort_by(|a, b| a.0.total_cmp(&b.0));
         let n = self.experiment.population;
@@ -510,12 +521,17 @@ impl<'a> Search<'a> {
             ..TrainConfig::default()
         };
         let init = Weights::random(&network, self.experiment.seed);
-        let outcome = train(&network, &init, &self.dataset, &config, device, &mut |_| {
-            match self.stopped() {
+        let outcome = train(
+            &network,
+            &init,
+            &self.dataset,
+            &config,
+            device,
+            &mut |_| match self.stopped() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
-            }
-        });
+            },
+        );
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(TrainError::Cancelled) => return Err(self.interrupted()),
@@ -555,10 +571,9 @@ impl<'a> Search<'a> {
             100.0 * outcome.validation_accuracy,
             prediction.latency_ms
         )));
-        Ok(Some(self.worth(
-            outcome.validation_accuracy,
-            prediction.latency_ms,
-        )))
+        Ok(Some(
+            self.worth(outcome.validation_accuracy, prediction.latency_ms),
+        ))
     }
 
     fn worth(&self, accuracy: f64, latency_ms: f64) -> Worth {
@@ -580,7 +595,11 @@ impl<'a> Search<'a> {
             .front()
             .iter()
             .map(|m| (m.evaluated.latency_ms, m.evaluated.genotype.clone()))
-            .filter(|(ms, _)| self.experiment.max_latency_ms.is_none_or(|limit| *ms <= limit))
+            .filter(|(ms, _)| {
+                self.experiment
+                    .max_latency_ms
+                    .is_none_or(|limit| *ms <= limit)
+            })
             .collect();
         front.sort_by(|a, b| a.0.total_cmp(&b.0));
         let keep: Vec<String> = match front.len() <= FINALISTS {
@@ -642,12 +661,17 @@ impl<'a> Search<'a> {
             ..TrainConfig::default()
         };
         let init = Weights::random(&network, self.experiment.seed);
-        let outcome = train(&network, &init, &self.dataset, &config, device, &mut |_| {
-            match self.stopped() {
+        let outcome = train(
+            &network,
+            &init,
+            &self.dataset,
+            &config,
+            device,
+            &mut |_| match self.stopped() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
-            }
-        });
+            },
+        );
         let failed = |error: TrainError| match error {
             TrainError::Cancelled => Err(self.interrupted()),
             error => {

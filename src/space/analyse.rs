@@ -244,19 +244,15 @@ impl Analysis {
                 }
                 Ok(Arc::new(ends))
             }
-            StepKind::If(term, then, otherwise) => {
-                match condition(term, from.shape, &from.slots) {
-                    Ok(true) => self.run(then, from),
-                    Ok(false) => self.run(otherwise, from),
-                    Err(message) => self.fault(step, message),
-                }
-            }
-            StepKind::Op(kind, terms) => {
-                match apply_op(*kind, terms, from.shape, &from.slots) {
-                    Ok(shape) => self.one(reshaped(from, shape)),
-                    Err(message) => self.fault(step, message),
-                }
-            }
+            StepKind::If(term, then, otherwise) => match condition(term, from.shape, &from.slots) {
+                Ok(true) => self.run(then, from),
+                Ok(false) => self.run(otherwise, from),
+                Err(message) => self.fault(step, message),
+            },
+            StepKind::Op(kind, terms) => match apply_op(*kind, terms, from.shape, &from.slots) {
+                Ok(shape) => self.one(reshaped(from, shape)),
+                Err(message) => self.fault(step, message),
+            },
             StepKind::Save => self.one(pushed(from, Value::Tensor(from.shape))),
             StepKind::Load(slot) => match from.slots[*slot] {
                 Value::Tensor(shape) => self.one(reshaped(from, shape)),
@@ -391,7 +387,9 @@ impl Analysis {
             // Ways are remembered for each set of tracked decisions.
             let mut ways: BTreeMap<BTreeMap<ChoiceId, usize>, BigUint> = BTreeMap::new();
             for (state, n) in inner.iter() {
-                *ways.entry(state.shared[&group].decided.clone()).or_default() += n;
+                *ways
+                    .entry(state.shared[&group].decided.clone())
+                    .or_default() += n;
             }
             let mut ends = BTreeMap::new();
             for (state, n) in inner.iter() {

@@ -152,5 +152,8 @@ pub enum Stmt {
         span: Span,
     },
     /// Adds what entered the block, where the condition holds.
-    Residual { when: Option<Expr>, span: Span },
+    Residual {
+        when: Option<Expr>,
+        span: Span,
+    },
 }

@@ -534,12 +534,7 @@ impl<'a> Elaborator<'a> {
         }
     }
 
-    fn choose(
-        &mut self,
-        path: String,
-        alternatives: &'a [Alternative],
-        span: Span,
-    ) -> Elab<Step> {
+    fn choose(&mut self, path: String, alternatives: &'a [Alternative], span: Span) -> Elab<Step> {
         let mut labels: Vec<String> = Vec::new();
         for alternative in alternatives {
             let label = match &alternative.label {
@@ -793,7 +788,9 @@ impl<'a> Elaborator<'a> {
                         "more than 10,000",
                     ));
                 }
-                let label = own.as_ref().map_or(format!("{name}.inputs"), |n| n.text.clone());
+                let label = own
+                    .as_ref()
+                    .map_or(format!("{name}.inputs"), |n| n.text.clone());
                 let path = self.segment(&label);
                 let labels: Vec<String> = combinations
                     .iter()
@@ -823,13 +820,7 @@ impl<'a> Elaborator<'a> {
         }
     }
 
-    fn join(
-        &mut self,
-        join: Join,
-        parts: &'a [Flow],
-        name: &str,
-        out: &mut Vec<Step>,
-    ) -> Elab<()> {
+    fn join(&mut self, join: Join, parts: &'a [Flow], name: &str, out: &mut Vec<Step>) -> Elab<()> {
         let base = self.slots;
         let mut steps = Vec::new();
         let mut span = Span::default();
@@ -918,10 +909,7 @@ impl<'a> Elaborator<'a> {
                         "wrong number of arguments",
                     ));
                 }
-                let terms: Elab<Vec<Term>> = args
-                    .iter()
-                    .map(|a| self.expr(a, name, out))
-                    .collect();
+                let terms: Elab<Vec<Term>> = args.iter().map(|a| self.expr(a, name, out)).collect();
                 fold(Term::Call(*func, terms?), expr.span)
             }
             ExprKind::First(first, later) => match self.round {
@@ -1019,12 +1007,13 @@ impl<'a> Elaborator<'a> {
             },
             _ => {
                 let known = self.names.iter().map(|(n, _)| n.as_str());
-                Err(Problem::new(
-                    span,
-                    format!("there is no value `{name}` here"),
-                    "unknown",
+                Err(
+                    Problem::new(span, format!("there is no value `{name}` here"), "unknown")
+                        .suggest(
+                            name,
+                            known.chain(["in", "channels", "height", "width", "index"]),
+                        ),
                 )
-                .suggest(name, known.chain(["in", "channels", "height", "width", "index"])))
             }
         }
     }

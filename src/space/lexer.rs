@@ -139,13 +139,18 @@ fn number(text: &str, start: usize) -> Result<(Token, usize), Problem> {
     if scale > 1 {
         at += 1;
     }
-    if bytes.get(at).is_some_and(|c| c.is_ascii_alphanumeric() || *c == b'_') {
+    if bytes
+        .get(at)
+        .is_some_and(|c| c.is_ascii_alphanumeric() || *c == b'_')
+    {
         return Err(Problem::new(
             Span::new(start, at + 1),
             "letters directly after a number",
             "where does the number end?",
         )
-        .help("put a space between a number and a name; only `K`, `M` and `G` may follow directly"));
+        .help(
+            "put a space between a number and a name; only `K`, `M` and `G` may follow directly",
+        ));
     }
     if is_decimal {
         let value: f64 = text[start..number_end]
@@ -153,10 +158,12 @@ fn number(text: &str, start: usize) -> Result<(Token, usize), Problem> {
             .parse()
             .map_err(|_| too_large(at))?;
         let value = value * scale as f64;
-        return Ok(match value.fract() == 0.0 && value.abs() < 9e15 && scale > 1 {
-            true => (Token::Int(value as i64), at),
-            false => (Token::Float(value), at),
-        });
+        return Ok(
+            match value.fract() == 0.0 && value.abs() < 9e15 && scale > 1 {
+                true => (Token::Int(value as i64), at),
+                false => (Token::Float(value), at),
+            },
+        );
     }
     int(start, number_end)
         .ok()

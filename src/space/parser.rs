@@ -169,9 +169,7 @@ impl Parser {
         if self.at == before {
             self.next();
         }
-        while *self.peek() != Token::End
-            && !["block", "network"].iter().any(|w| self.is_word(w))
-        {
+        while *self.peek() != Token::End && !["block", "network"].iter().any(|w| self.is_word(w)) {
             self.next();
         }
     }
@@ -194,9 +192,9 @@ impl Parser {
             "input" => {
                 self.next();
                 if !self.eat_word("image") {
-                    return Err(self
-                        .unexpected("`image`")
-                        .help("write the input as `input image 3x32x32` (channels x height x width)"));
+                    return Err(self.unexpected("`image`").help(
+                        "write the input as `input image 3x32x32` (channels x height x width)",
+                    ));
                 }
                 let Token::Dims(dims) = self.peek().clone() else {
                     return Err(self

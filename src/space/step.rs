@@ -179,7 +179,9 @@ fn binary(op: Binary, a: Value, b: Value) -> Result<Value, String> {
         return Ok(Value::Bool(b));
     }
     if matches!(op, And | Or) {
-        return Err(format!("`and` and `or` need true or false, not {a} and {b}"));
+        return Err(format!(
+            "`and` and `or` need true or false, not {a} and {b}"
+        ));
     }
     if let (Eq | Ne, Value::Bool(a), Value::Bool(b)) = (op, a, b) {
         return Ok(Value::Bool((a == b) == (op == Eq)));

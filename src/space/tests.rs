@@ -130,7 +130,11 @@ fn the_heaviest_nasbench201_cell_costs_what_was_published() {
     // FLOPs (batch norm and pooling counted among the latter, hence 1 %).
     assert_eq!(costs.params, 1_531_546);
     let published = 220.11969e6;
-    assert!((costs.macs as f64 - published).abs() < 0.01 * published, "{}", costs.macs);
+    assert!(
+        (costs.macs as f64 - published).abs() < 0.01 * published,
+        "{}",
+        costs.macs
+    );
 }
 
 #[test]
@@ -145,7 +149,10 @@ fn sampling_is_uniform_over_architectures() {
     }
     assert_eq!(seen.len(), 14);
     let expected = draws as f64 / 14.0;
-    let chi2: f64 = seen.values().map(|n| (n - expected).powi(2) / expected).sum();
+    let chi2: f64 = seen
+        .values()
+        .map(|n| (n - expected).powi(2) / expected)
+        .sum();
     // 13 degrees of freedom: the 99.9 % quantile is 34.5.
     assert!(chi2 < 34.5, "chi-squared {chi2}");
 }
@@ -173,7 +180,11 @@ fn mutation_changes_and_crossover_inherits() {
 #[test]
 fn the_hash_ignores_layout_and_comments() {
     let a = Space::parse("a", "space t input image 3x8x8 network { relu bn }").unwrap();
-    let b = Space::parse("b", "space t # named\ninput image 3x8x8\nnetwork {\n  relu\n  bn }").unwrap();
+    let b = Space::parse(
+        "b",
+        "space t # named\ninput image 3x8x8\nnetwork {\n  relu\n  bn }",
+    )
+    .unwrap();
     let c = Space::parse("c", "space t input image 3x8x8 network { bn relu }").unwrap();
     assert_eq!(a.hash(), b.hash());
     assert_ne!(a.hash(), c.hash());

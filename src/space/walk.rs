@@ -181,8 +181,7 @@ impl Walker<'_> {
                 Ok(())
             }
             StepKind::Residual(when, slot) => {
-                let added =
-                    apply_residual(when, *slot, self.shape(), &self.slots).map_err(at)?;
+                let added = apply_residual(when, *slot, self.shape(), &self.slots).map_err(at)?;
                 if added {
                     let joined = self.net.push(Op::Add, &[self.at, self.nodes[*slot]]);
                     self.at = joined.map_err(|e| at(e.to_string()))?;

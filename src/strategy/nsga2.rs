@@ -119,7 +119,11 @@ impl Nsga2 {
         let mut pick = || {
             let a = self.rng.random_range(0..standing.len());
             let b = self.rng.random_range(0..standing.len());
-            if better(standing[b], standing[a]) { b } else { a }
+            if better(standing[b], standing[a]) {
+                b
+            } else {
+                a
+            }
         };
         let (mother, father) = (pick(), pick());
         let mother = &self.parents[mother].0;
@@ -194,9 +198,8 @@ impl Strategy for Nsga2 {
             return;
         };
         // An answer that is not a number cannot be ranked: it counts as failed.
-        let answer = answer.filter(|w| {
-            w.violation.is_finite() && w.objectives.iter().all(|o| o.is_finite())
-        });
+        let answer = answer
+            .filter(|w| w.violation.is_finite() && w.objectives.iter().all(|o| o.is_finite()));
         self.answered.insert(id, (candidate.architecture, answer));
         if self.pending.is_empty() && self.queue.is_empty() {
             self.survive();

@@ -24,9 +24,10 @@ pub fn constrained_dominates(a: &Worth, b: &Worth) -> bool {
 pub fn front(points: &[Vec<f64>]) -> Vec<usize> {
     (0..points.len())
         .filter(|&i| {
-            points.iter().enumerate().all(|(j, p)| {
-                !(dominates(p, &points[i]) || (j < i && *p == points[i]))
-            })
+            points
+                .iter()
+                .enumerate()
+                .all(|(j, p)| !(dominates(p, &points[i]) || (j < i && *p == points[i])))
         })
         .collect()
 }
@@ -77,10 +78,7 @@ pub fn crowding(points: &[&[f64]]) -> Vec<f64> {
     for objective in 0..objectives {
         let mut order: Vec<usize> = (0..n).collect();
         order.sort_by(|&a, &b| points[a][objective].total_cmp(&points[b][objective]));
-        let (low, high) = (
-            points[order[0]][objective],
-            points[order[n - 1]][objective],
-        );
+        let (low, high) = (points[order[0]][objective], points[order[n - 1]][objective]);
         distance[order[0]] = f64::INFINITY;
         distance[order[n - 1]] = f64::INFINITY;
         if high <= low {

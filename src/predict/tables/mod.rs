@@ -30,11 +30,7 @@ pub enum TableSpace {
 }
 
 impl TableSpace {
-    pub const ALL: [TableSpace; 3] = [
-        TableSpace::NasBench201,
-        TableSpace::FbNet,
-        TableSpace::Ofa,
-    ];
+    pub const ALL: [TableSpace; 3] = [TableSpace::NasBench201, TableSpace::FbNet, TableSpace::Ofa];
 
     /// Stem of the table's file name.
     pub fn name(self) -> &'static str {
@@ -146,7 +142,10 @@ impl LatencyTable {
             reason,
         };
         let mut reader = csv::Reader::from_reader(text);
-        let header = reader.headers().map_err(|e| fail(1, e.to_string()))?.clone();
+        let header = reader
+            .headers()
+            .map_err(|e| fail(1, e.to_string()))?
+            .clone();
         if header.get(0) != Some("architecture") || header.len() < 2 {
             return Err(fail(
                 1,
@@ -171,7 +170,10 @@ impl LatencyTable {
                     .filter(|v: &f64| v.is_finite() && *v > 0.0)
                     .ok_or_else(|| {
                         let name = &table.devices[device];
-                        fail(line, format!("latency `{field}` on {name} is not a positive number"))
+                        fail(
+                            line,
+                            format!("latency `{field}` on {name} is not a positive number"),
+                        )
                     })?;
                 table.latency_ms[device].push(latency);
             }

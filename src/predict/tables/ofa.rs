@@ -59,7 +59,9 @@ pub fn ofa_network(text: &str) -> Result<Network, ArchitectureError> {
     };
     let a: Text = serde_json::from_str(text).map_err(|e| fail(e.to_string()))?;
     if a.ks.len() != 20 || a.e.len() != 20 || a.d.len() != 5 {
-        return Err(fail("it needs 20 kernels, 20 expansions and 5 depths".into()));
+        return Err(fail(
+            "it needs 20 kernels, 20 expansions and 5 depths".into(),
+        ));
     }
     let odd_kernel = |k: &usize| matches!(k, 1 | 3 | 5 | 7);
     if !a.ks.iter().all(odd_kernel) || !a.d.iter().all(|d| (1..=4).contains(d)) {
