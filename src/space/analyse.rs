@@ -23,6 +23,8 @@ use crate::network::Shape;
 
 /// Distinct states after one step.
 const MAX_STATES: usize = 100_000;
+/// Steps run and options tried in one analysis: a few seconds.
+const MAX_WORK: usize = 1_000_000;
 
 /// Decisions in program order.
 pub type Decisions = Vec<(ChoiceId, usize)>;
@@ -68,6 +70,9 @@ pub struct Analysis {
     program: Arc<Program>,
     tracked: BTreeSet<ChoiceId>,
     memo: HashMap<(usize, State), Outcomes>,
+    /// Work done so far while proving; sampling later is not limited.
+    work: usize,
+    proven: bool,
 }
 
 impl Analysis {
@@ -80,10 +85,15 @@ impl Analysis {
             program: program.clone(),
             tracked: BTreeSet::new(),
             memo: HashMap::new(),
+            work: 0,
+            proven: false,
         };
         loop {
             match analysis.run(&program.root, &analysis.start()) {
-                Ok(_) => return Ok(analysis),
+                Ok(_) => {
+                    analysis.proven = true;
+                    return Ok(analysis);
+                }
                 Err(Stop::Fault(fault)) => return Err(fault),
                 Err(Stop::Track(choices)) => {
                     analysis.tracked.extend(choices);
@@ -167,15 +177,10 @@ impl Analysis {
         }
         let outcomes = self.run_anew(step, from)?;
         if outcomes.len() > MAX_STATES {
-            return Err(Stop::Fault(Box::new(Fault {
-                span: step.span,
-                message: format!("more than {MAX_STATES} different shapes and values can leave here"),
-                help: Some(
-                    "let fewer choices decide widths or sizes that live on, or end their scope sooner"
-                        .into(),
-                ),
-                decisions: Vec::new(),
-            })));
+            return Err(too_many(
+                step,
+                format!("more than {MAX_STATES} different shapes and values can leave here"),
+            ));
         }
         self.memo.insert(key, outcomes.clone());
         Ok(outcomes)
@@ -186,6 +191,17 @@ impl Analysis {
     }
 
     fn run_anew(&mut self, step: &Step, from: &State) -> Run<Outcomes> {
+        self.work += match &step.kind {
+            StepKind::Decide(_, terms) => terms.len(),
+            StepKind::Choose(_, options) => options.len(),
+            _ => 1,
+        };
+        if self.work > MAX_WORK && !self.proven {
+            return Err(too_many(
+                step,
+                "the space has too many different shapes and values to be checked".into(),
+            ));
+        }
         match &step.kind {
             StepKind::Seq(steps) => Ok(self
                 .forward(steps, from)?
@@ -322,14 +338,10 @@ impl Analysis {
                 }
             }
             if after.len() > MAX_STATES {
-                return Err(Stop::Fault(Box::new(Fault {
-                    span: step.span,
-                    message: format!(
-                        "more than {MAX_STATES} different shapes and values can leave here"
-                    ),
-                    help: Some("let fewer choices decide widths or sizes that live on".into()),
-                    decisions: Vec::new(),
-                })));
+                return Err(too_many(
+                    step,
+                    format!("more than {MAX_STATES} different shapes and values can leave here"),
+                ));
             }
             layers.push(Arc::new(after));
         }
@@ -429,6 +441,8 @@ impl Analysis {
                 program: self.program.clone(),
                 tracked: self.tracked.clone(),
                 memo: HashMap::new(),
+                work: self.work,
+                proven: false,
             };
             trial.tracked.insert(choice);
             let mut opened = from.clone();
@@ -583,6 +597,19 @@ impl Analysis {
             self.path(step, &from, &to, inside, out);
         }
     }
+}
+
+/// A limit of the analysis, at the step where it was met.
+fn too_many(step: &Step, message: String) -> Stop {
+    Stop::Fault(Box::new(Fault {
+        span: step.span,
+        message,
+        help: Some(
+            "let fewer choices decide widths or sizes that live on, or end their scope sooner"
+                .into(),
+        ),
+        decisions: Vec::new(),
+    }))
 }
 
 fn pushed(state: &State, value: Value) -> State {
