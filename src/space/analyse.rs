@@ -326,7 +326,10 @@ impl Analysis {
                         // How this state is reached completes the example.
                         let mut lead = Decisions::new();
                         let zero = BigUint::default();
+                        // The way there was run before, within the limit.
+                        let proven = std::mem::replace(&mut self.proven, true);
                         self.path_seq(&steps[..done], &layers, state, zero, &mut lead);
+                        self.proven = proven;
                         lead.append(&mut fault.decisions);
                         fault.decisions = lead;
                         return Err(Stop::Fault(fault));
