@@ -76,16 +76,18 @@ pub fn crowding(points: &[&[f64]]) -> Vec<f64> {
     let mut distance = vec![0.0; n];
     let objectives = points.first().map_or(0, |p| p.len());
     for objective in 0..objectives {
+        let values: Vec<f64> = points.iter().map(|p| p[objective]).collect();
         let mut order: Vec<usize> = (0..n).collect();
-        order.sort_by(|&a, &b| points[a][objective].total_cmp(&points[b][objective]));
-        let (low, high) = (points[order[0]][objective], points[order[n - 1]][objective]);
-        distance[order[0]] = f64::INFINITY;
-        distance[order[n - 1]] = f64::INFINITY;
-        if high <= low {
+        order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
+        let (first, last) = (order[0], order[n - 1]);
+        let extent = values[last] - values[first];
+        distance[first] = f64::INFINITY;
+        distance[last] = f64::INFINITY;
+        if extent <= 0.0 {
             continue;
         }
         for w in order.windows(3) {
-            distance[w[1]] += (points[w[2]][objective] - points[w[0]][objective]) / (high - low);
+            distance[w[1]] += (values[w[2]] - values[w[0]]) / extent;
         }
     }
     distance
