@@ -3,17 +3,14 @@
 //! (`scripts/python-env.sh`); without it the test says so and passes, unless
 //! `BESPOKE_REQUIRE_PYTHON` is set.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod common;
 
 use bespoke::device::infer;
 use bespoke::network::onnx::{Batch, OPSETS, OnnxOptions, export};
 use bespoke::network::{Activation, Array, Conv, Network, NodeId, Op, PoolKind, Shape, Weights};
+use common::{check_cases, python, skip, write_case};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-
-const TOLERANCE: f64 = 1e-4;
 
 /// A network in which every operator and every activation does something.
 fn every_operator() -> Network {
@@ -99,40 +96,6 @@ fn image(dims: Vec<usize>, seed: u64) -> Array {
     Array { dims, data }
 }
 
-/// The Python to use: the repository's environment, else the system's.
-fn python() -> Option<PathBuf> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
-    [own, "python3".into()].into_iter().find(|python| {
-        Command::new(python)
-            .args(["-c", "import numpy, onnxruntime"])
-            .output()
-            .is_ok_and(|o| o.status.success())
-    })
-}
-
-/// Says on the real standard error, which the test harness does not swallow,
-/// that a check did not happen.
-fn skip(what: &str) {
-    assert!(
-        std::env::var_os("BESPOKE_REQUIRE_PYTHON").is_none(),
-        "{what}, although BESPOKE_REQUIRE_PYTHON is set"
-    );
-    writeln!(
-        std::io::stderr(),
-        "\n*** SKIPPED: {what}. Run scripts/python-env.sh. ***\n"
-    )
-    .expect("standard error is writable");
-}
-
-fn write_case(dir: &Path, name: &str, onnx: &[u8], input: &Array, expected: &Array) {
-    let raw = |a: &Array| -> Vec<u8> { a.data.iter().flat_map(|v| v.to_le_bytes()).collect() };
-    let dims = serde_json::json!({ "input_dims": input.dims, "output_dims": expected.dims });
-    std::fs::write(dir.join(format!("{name}.onnx")), onnx).unwrap();
-    std::fs::write(dir.join(format!("{name}.input.bin")), raw(input)).unwrap();
-    std::fs::write(dir.join(format!("{name}.expected.bin")), raw(expected)).unwrap();
-    std::fs::write(dir.join(format!("{name}.json")), dims.to_string()).unwrap();
-}
-
 #[test]
 fn onnxruntime_and_tract_agree_on_every_operator_and_set() {
     let Some(python) = python() else {
@@ -168,35 +131,7 @@ fn onnxruntime_and_tract_agree_on_every_operator_and_set() {
             cases += 1;
         }
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/onnx_check.py");
-    let run = Command::new(python)
-        .arg(script)
-        .arg(dir.path())
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success(), "{errors}");
-    let reports: Vec<serde_json::Value> = String::from_utf8(run.stdout)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    assert_eq!(reports.len(), cases);
-    let mut worst = 0.0f64;
-    for report in &reports {
-        let difference = report["max_abs_diff"].as_f64();
-        worst = worst.max(difference.unwrap_or(f64::INFINITY));
-        assert!(difference.is_some_and(|d| d <= TOLERANCE), "{report}");
-        // A difference means nothing where everything is nearly zero.
-        assert!(
-            report["max_abs"].as_f64().is_some_and(|m| m > 0.1),
-            "{report}"
-        );
-        if report["checker"].is_null() {
-            skip("no onnx package, so onnx.checker did not see the exported models");
-            break;
-        }
-        assert_eq!(report["checker"], "accepted", "{report}");
-    }
+    let (checked, worst) = check_cases(python, dir.path());
+    assert_eq!(checked, cases);
     println!("greatest difference over {cases} cases: {worst:e}");
 }

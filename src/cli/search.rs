@@ -42,7 +42,7 @@ pub struct Args {
     #[arg(long)]
     engine: Option<String>,
     /// Only networks at most this slow.
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     max_latency_ms: Option<f64>,
     /// Accuracy evaluations.
     #[arg(long)]

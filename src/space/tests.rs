@@ -265,3 +265,39 @@ proptest! {
         prop_assert_eq!(space.parse_genotype(&text).unwrap(), a);
     }
 }
+
+#[test]
+fn mobilenetv2_has_the_published_costs() {
+    // Sandler et al. 2018, table 2 and 4: 300 M multiply-adds, 3.4 M parameters
+    // (torchvision counts 3,504,872 and 300.77 M for the same network).
+    let text = "space mobilenetv2
+input image 3x224x224
+classes 1000
+block bottleneck(expand, out, stride) {
+  if expand != 1 { conv1x1(in * expand) bn relu6 }
+  depthwise3x3(stride) bn relu6
+  conv1x1(out) bn
+  residual when stride == 1 and in == out
+}
+network {
+  conv3x3(32, stride 2) bn relu6
+  bottleneck(1, 16, 1)
+  repeat 2 { bottleneck(6, 24, first 2) }
+  repeat 3 { bottleneck(6, 32, first 2) }
+  repeat 4 { bottleneck(6, 64, first 2) }
+  repeat 3 { bottleneck(6, 96, 1) }
+  repeat 3 { bottleneck(6, 160, first 2) }
+  bottleneck(6, 320, 1)
+  conv1x1(1280) bn relu6
+  pool avg global
+  linear(classes)
+}";
+    let space = Space::parse("mobilenetv2", text).unwrap();
+    assert_eq!(space.count(), &BigUint::from(1u8));
+    let costs = space
+        .network(&space.unrank(&BigUint::default()))
+        .unwrap()
+        .costs();
+    assert_eq!(costs.params, 3_504_872);
+    assert_eq!(costs.macs, 300_774_272);
+}
