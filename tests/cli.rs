@@ -195,6 +195,23 @@ fn an_interrupted_search_resumes_where_it_stopped() {
 }
 
 #[test]
+fn a_gpu_trains_the_candidates_where_there_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("b.db");
+    let mut args = vec!["search", "--db", db.to_str().unwrap(), "--backend", "wgpu"];
+    args.extend(TINY);
+    let run = bespoke(&args);
+    if err(&run).contains("no GPU answers to wgpu") {
+        assert_eq!(run.status.code(), Some(2));
+        let loud = "\n*** SKIPPED: no GPU and no software Vulkan (mesa-vulkan-drivers) ***\n";
+        std::io::Write::write_all(&mut std::io::stderr(), loud.as_bytes()).unwrap();
+        return;
+    }
+    assert!(run.status.success(), "{}", err(&run));
+    assert!(out(&run).contains("measured ms"));
+}
+
+#[test]
 fn the_space_tools_answer() {
     let file = "search-spaces/quickstart.space";
     assert_eq!(out(&bespoke(&["space", "count", file])), "1944000\n");
@@ -278,6 +295,21 @@ fn wrong_input_is_explained_with_exit_code_2() {
     refused(&["search", "--db", db, "--backend", "abacus"], &["abacus"]);
     let toml = write("e.toml", b"populaton = 3");
     refused(&["search", &toml, "--db", db], &["populaton", "population"]);
+
+    let shipped = std::fs::read("predictors/latency.bespoke").unwrap();
+    let mut torn = shipped.clone();
+    torn[shipped.len() / 2] ^= 1;
+    let torn = write("torn.bespoke", &torn);
+    refused(
+        &["search", "--db", db, "--predictor", &torn],
+        &["torn.bespoke", "damaged"],
+    );
+    let cut = write("cut.bespoke", &shipped[..shipped.len() / 2]);
+    let file = "search-spaces/quickstart.space";
+    refused(
+        &["calibrate", file, "--predictor", &cut],
+        &["cut.bespoke", "damaged"],
+    );
 
     let damaged = write("damaged.db", &[7u8; 4096]);
     refused(&["runs", "--db", &damaged, "list"], &["damaged.db"]);

@@ -8,7 +8,6 @@ use comfy_table::{Table, presets};
 use miette::IntoDiagnostic;
 use serde_json::{Value, json};
 
-use super::predict::load;
 use crate::predict::eval::{DeviceScores, References, evaluate, macs_spearman, summarise};
 use crate::predict::protocol::split;
 use crate::predict::tables::TableSpace;
@@ -50,7 +49,7 @@ pub fn run(args: Args) -> miette::Result<()> {
     if args.n < 3 || args.sets == 0 {
         miette::bail!("--n must be at least 3 and --sets at least 1");
     }
-    let predictor = load(args.predictor.as_deref())?;
+    let predictor = Predictor::open(args.predictor.as_deref())?;
     let measured = TableSpace::ALL
         .into_iter()
         .map(|space| Measured::read(&args.tables, space))

@@ -51,6 +51,9 @@ pub struct CalibrateArgs {
     engine: String,
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Checkpoint of the latency predictor [default: the shipped one].
+    #[arg(long, value_name = "FILE")]
+    predictor: Option<PathBuf>,
     /// Write the calibration as JSON.
     #[arg(long, value_name = "FILE.json")]
     out: Option<PathBuf>,
@@ -158,7 +161,7 @@ pub fn calibrate(args: CalibrateArgs) -> miette::Result<()> {
         .iter()
         .map(|a| space.network(a))
         .collect::<Result<_, _>>()?;
-    let predictor = Predictor::shipped();
+    let predictor = Predictor::open(args.predictor.as_deref())?;
     let mut chosen = predictor.choose_references(&networks, args.references, args.seed);
     let references = chosen.len();
     let unseen = (0..pool.len()).filter(|i| !chosen.contains(i));

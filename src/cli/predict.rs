@@ -73,27 +73,10 @@ pub fn run(args: Args) -> miette::Result<()> {
             );
         }
         Command::Show { predictor } => {
-            for basis in load(predictor.as_deref())?.bases() {
+            for basis in Predictor::open(predictor.as_deref())?.bases() {
                 println!("{}: {}", basis.name, basis.devices.join(", "));
             }
         }
     }
     Ok(())
-}
-
-/// The predictor in a file, or the shipped one.
-///
-/// # Errors
-/// When the file cannot be read or is no checkpoint.
-pub fn load(path: Option<&std::path::Path>) -> miette::Result<Predictor> {
-    let Some(path) = path else {
-        return Ok(Predictor::shipped().clone());
-    };
-    let context = || format!("cannot load the predictor {}", path.display());
-    let bytes = std::fs::read(path)
-        .into_diagnostic()
-        .wrap_err_with(context)?;
-    Predictor::load(&bytes)
-        .into_diagnostic()
-        .wrap_err_with(context)
 }

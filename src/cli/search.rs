@@ -32,7 +32,8 @@ pub struct Args {
     /// Directory of IDX or CIFAR binary files [default: the embedded Fashion-MNIST].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Seed of everything random.
+    /// Seed of everything random. Equal seeds and equal measurements give equal
+    /// runs; measured latencies differ a little each time.
     #[arg(long)]
     seed: Option<u64>,
     /// Trains on this backend: flex or wgpu.
@@ -59,6 +60,9 @@ pub struct Args {
     /// Train on at most so many images.
     #[arg(long, value_name = "N")]
     train_images: Option<usize>,
+    /// Checkpoint of the latency predictor [default: the shipped one].
+    #[arg(long, value_name = "FILE")]
+    predictor: Option<PathBuf>,
     /// Architectures measured to calibrate the predictor.
     #[arg(long, value_name = "N")]
     references: Option<usize>,
@@ -92,6 +96,7 @@ impl Args {
             e.engine.clone_from(engine);
         }
         e.data = self.data.clone().or(e.data);
+        e.predictor = self.predictor.clone().or(e.predictor);
         e.max_latency_ms = self.max_latency_ms.or(e.max_latency_ms);
         e.train_images = self.train_images.or(e.train_images);
         Ok(e)

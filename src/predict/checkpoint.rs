@@ -3,6 +3,7 @@
 //! the reason.
 
 use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::read::GzDecoder;
@@ -35,7 +36,44 @@ pub enum CheckpointError {
     Content(String),
 }
 
+/// Why a predictor's file cannot be used.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum OpenError {
+    #[error("cannot read the predictor {}: {source}", .path.display())]
+    #[diagnostic(help("without --predictor, the shipped predictor is used"))]
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{}: {source}", .path.display())]
+    #[diagnostic(help(
+        "without --predictor, the shipped predictor is used; `bespoke predict train` makes one"
+    ))]
+    Checkpoint {
+        path: PathBuf,
+        source: CheckpointError,
+    },
+}
+
 impl Predictor {
+    /// The predictor in a file, or the shipped one where none is named.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no sound checkpoint.
+    pub fn open(path: Option<&Path>) -> Result<Predictor, OpenError> {
+        let Some(path) = path else {
+            return Ok(Predictor::shipped().clone());
+        };
+        let bytes = std::fs::read(path).map_err(|source| OpenError::Read {
+            path: path.into(),
+            source,
+        })?;
+        Predictor::load(&bytes).map_err(|source| OpenError::Checkpoint {
+            path: path.into(),
+            source,
+        })
+    }
+
     /// Reads a checkpoint.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ pub mod tables;
 pub mod train;
 
 pub use calibrate::{Calibrated, CalibrationError, LeftOut, Options, Prediction, Warning};
-pub use checkpoint::CheckpointError;
+pub use checkpoint::{CheckpointError, OpenError};
 pub use features::Features;
 pub use metrics::{Agreement, agreement};
 

@@ -24,6 +24,8 @@ pub struct Experiment {
     pub engine: String,
     /// Measured beside it, for comparison.
     pub other_engines: Vec<String>,
+    /// The latency predictor's checkpoint; the shipped one where none is given.
+    pub predictor: Option<PathBuf>,
     /// Architectures measured to calibrate the predictor.
     pub references: usize,
     /// Architectures measured to test it.
@@ -54,6 +56,7 @@ impl Default for Experiment {
             backend: Backend::Flex,
             engine: "tract".into(),
             other_engines: vec!["flex".into()],
+            predictor: None,
             references: 10,
             heldout: 5,
             evaluations: 48,

@@ -47,6 +47,9 @@ pub enum SearchError {
     #[diagnostic(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
+    #[diagnostic(transparent)]
+    Predictor(#[from] crate::predict::OpenError),
+    #[error(transparent)]
     #[diagnostic(help("`--data DIR` takes a directory of IDX or CIFAR binary files"))]
     Data(#[from] DataError),
     #[error(transparent)]
@@ -93,6 +96,7 @@ pub struct Search<'a> {
     experiment: Experiment,
     space: Arc<Space>,
     dataset: Dataset,
+    predictor: Predictor,
     store: Store,
     run: RunId,
     state: RunState,
@@ -144,6 +148,8 @@ impl<'a> Search<'a> {
             None => Dataset::embedded(),
         };
         check_fit(&space, &dataset)?;
+        let predictor = Predictor::open(experiment.predictor.as_deref())?;
+        crate::model::backend::device(experiment.backend)?;
         // Fail before anything is recorded where an engine is missing.
         for engine in std::iter::once(&experiment.engine).chain(&experiment.other_engines) {
             local_probe(engine)?;
@@ -169,6 +175,7 @@ impl<'a> Search<'a> {
             experiment,
             space,
             dataset,
+            predictor,
             store,
             run,
             state,
@@ -273,9 +280,8 @@ impl<'a> Search<'a> {
     fn calibrate(&mut self) -> Result<Calibrated, SearchError> {
         let pool = self.pool();
         let networks: Vec<Network> = pool.iter().map(|a| self.network(a)).collect();
-        let predictor = Predictor::shipped();
         let wanted = self.experiment.references + self.experiment.heldout;
-        let references = predictor.choose_references(
+        let references = self.predictor.choose_references(
             &networks,
             self.experiment.references,
             self.experiment.seed,
@@ -305,8 +311,9 @@ impl<'a> Search<'a> {
                     .filter_map(|(a, n, _)| Some((*n, *medians.get(&self.space.genotype(a))?)))
                     .collect()
             };
-            let calibrated =
-                predictor.calibrate(&measured(Purpose::Reference), &Options::default())?;
+            let calibrated = self
+                .predictor
+                .calibrate(&measured(Purpose::Reference), &Options::default())?;
             let unseen = measured(Purpose::Heldout);
             let agreement = held_out(&calibrated, &unseen);
             self.say(format!(
