@@ -29,7 +29,7 @@ use crate::strategy::{Candidate, Nsga2, Nsga2Config, Strategy, Worth};
 /// Architectures from which references and the first generation are chosen.
 const POOL: usize = 300;
 /// Front members that are re-measured and trained at the end.
-const FINALISTS: usize = 6;
+const FINALISTS: usize = 8;
 
 /// Why a search ended without a front.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
