@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use super::{EngineError, Experiment, ExperimentError, local_probe};
 use crate::data::{DataError, Dataset, OpenOptions};
 use crate::device::{Deployable, DeviceFacts, Measurement, ProbeError, Protocol, measure_many};
-use crate::evaluate::{TrainConfig, TrainError, accuracy, in_parallel, train};
+use crate::evaluate::{Outcome, TrainConfig, TrainError, accuracy, in_parallel, train};
 use crate::model::BackendError;
 use crate::network::onnx::{OnnxOptions, export};
 use crate::network::{Network, Weights};
@@ -520,25 +520,7 @@ impl<'a> Search<'a> {
                 network_hash: network_hash.clone(),
             }),
         )?;
-        let config = TrainConfig {
-            epochs: self.experiment.epochs,
-            train_images: self.experiment.train_images,
-            seed: self.experiment.seed,
-            validate_each_epoch: false,
-            ..TrainConfig::default()
-        };
-        let init = Weights::random(&network, self.experiment.seed);
-        let outcome = train(
-            &network,
-            &init,
-            &self.dataset,
-            &config,
-            device,
-            &mut |_| match self.stopped() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            },
-        );
+        let outcome = self.train(&network, self.experiment.epochs, device);
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(TrainError::Cancelled) => return Err(self.interrupted()),
@@ -581,6 +563,34 @@ impl<'a> Search<'a> {
         Ok(Some(
             self.worth(outcome.validation_accuracy, prediction.latency_ms),
         ))
+    }
+
+    /// Trains from the run's initial weights, until done or stopped.
+    fn train(
+        &self,
+        network: &Network,
+        epochs: usize,
+        device: &burn::tensor::Device,
+    ) -> Result<Outcome, TrainError> {
+        let config = TrainConfig {
+            epochs,
+            train_images: self.experiment.train_images,
+            seed: self.experiment.seed,
+            validate_each_epoch: false,
+            ..TrainConfig::default()
+        };
+        let init = Weights::random(network, self.experiment.seed);
+        train(
+            network,
+            &init,
+            &self.dataset,
+            &config,
+            device,
+            &mut |_| match self.stopped() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            },
+        )
     }
 
     fn worth(&self, accuracy: f64, latency_ms: f64) -> Worth {
@@ -660,25 +670,7 @@ impl<'a> Search<'a> {
             return Err(self.interrupted());
         }
         let network = self.network(architecture);
-        let config = TrainConfig {
-            epochs: self.experiment.final_epochs,
-            train_images: self.experiment.train_images,
-            seed: self.experiment.seed,
-            validate_each_epoch: false,
-            ..TrainConfig::default()
-        };
-        let init = Weights::random(&network, self.experiment.seed);
-        let outcome = train(
-            &network,
-            &init,
-            &self.dataset,
-            &config,
-            device,
-            &mut |_| match self.stopped() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            },
-        );
+        let outcome = self.train(&network, self.experiment.final_epochs, device);
         let failed = |error: TrainError| match error {
             TrainError::Cancelled => Err(self.interrupted()),
             error => {
