@@ -5,15 +5,26 @@
 //! ONNX | cost features} → {accuracy, latency, memory} → Strategy (ask/tell) →
 //! Run (SQLite) → front, table, plot`.
 
+#[cfg(feature = "full")]
 pub mod cli;
+pub mod correlation;
+#[cfg(feature = "full")]
 pub mod data;
+#[cfg(feature = "full")]
 pub mod device;
+#[cfg(feature = "full")]
 pub mod evaluate;
+#[cfg(feature = "full")]
 pub mod model;
 pub mod network;
+pub mod pareto;
+#[cfg(feature = "full")]
 pub mod predict;
+#[cfg(feature = "full")]
 pub mod report;
+#[cfg(feature = "full")]
 pub mod search;
 pub mod space;
+#[cfg(feature = "full")]
 pub mod store;
 pub mod strategy;

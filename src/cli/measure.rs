@@ -1,17 +1,16 @@
 //! `bespoke measure` and `bespoke calibrate`: latencies of a space's
 //! architectures on this machine, outside a run.
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use miette::IntoDiagnostic;
 use rand::SeedableRng;
 
 use super::progress::Progress;
-use crate::device::{Deployable, Measurement, Protocol, measure_many};
+use crate::device::{Deployable, Measurement, Protocol};
 use crate::network::Network;
-use crate::predict::{Options, Predictor, agreement};
-use crate::search::{Report, local_probe};
+use crate::predict::{Options, Predictor};
+use crate::search::{Report, choose, held_out, pool, survey};
 use crate::space::{Architecture, Space};
 
 #[derive(Debug, clap::Args)]
@@ -59,48 +58,23 @@ pub struct CalibrateArgs {
     out: Option<PathBuf>,
 }
 
-fn survey(
+/// Measures these architectures; the first that fails ends it.
+fn measure_all(
     engine: &str,
     space: &Space,
-    architectures: &[Architecture],
+    architectures: &[(Architecture, Network)],
     protocol: &Protocol,
     seed: u64,
-) -> miette::Result<Vec<(Network, Measurement)>> {
-    let mut probe = local_probe(engine)?;
-    let networks: Vec<Network> = architectures
+) -> miette::Result<Vec<Measurement>> {
+    let models: Vec<Deployable> = architectures
         .iter()
-        .map(|a| space.network(a))
-        .collect::<Result<_, _>>()?;
-    let models: Vec<Deployable> = networks
-        .iter()
-        .zip(architectures)
-        .map(|(n, a)| Deployable::untrained(space.genotype(a), n.clone(), 0))
+        .map(|(a, n)| Deployable::untrained(space.genotype(a), n.clone(), 0))
         .collect();
     let mut progress = Progress::default();
-    progress.show(Report::Phase {
-        name: &format!("measuring on {engine}"),
-        steps: models.len() * protocol.passes,
-    });
-    let survey = measure_many(&mut probe, &models, protocol, seed, &mut |step| {
-        progress.show(Report::Step(match step.result {
-            Ok(m) => format!("{:.3} ms", m.median_ms()),
-            Err(e) => e.to_string(),
-        }));
-        ControlFlow::Continue(())
-    })
-    .into_diagnostic()?;
-    progress.show(Report::PhaseDone);
-    if let Some(r) = survey.repeatability {
-        eprintln!(
-            "two passes agree: Spearman {}, median gap {:.1} %",
-            r.spearman.map_or("-".into(), |s| format!("{s:.3}")),
-            100.0 * r.median_gap
-        );
-    }
-    networks
+    let show = &mut |report: Report<'_>| progress.show(report);
+    survey(engine, &models, protocol, seed, show, &|| false)?
         .into_iter()
-        .zip(survey.results)
-        .map(|(network, result)| Ok((network, result.into_diagnostic()?)))
+        .map(IntoDiagnostic::into_diagnostic)
         .collect()
 }
 
@@ -115,16 +89,19 @@ pub fn measure(args: MeasureArgs) -> miette::Result<()> {
             .map(|g| space.parse_genotype(g))
             .collect::<Result<_, _>>()?,
     };
+    let architectures: Vec<(Architecture, Network)> = architectures
+        .into_iter()
+        .map(|a| Ok((a.clone(), space.network(&a)?)))
+        .collect::<miette::Result<_>>()?;
     let protocol = match args.thorough {
         true => Protocol::thorough(),
         false => Protocol::quick(),
     };
-    let measured = survey(&args.engine, &space, &architectures, &protocol, args.seed)?;
+    let measured = measure_all(&args.engine, &space, &architectures, &protocol, args.seed)?;
     if args.json {
-        let all: Vec<&Measurement> = measured.iter().map(|m| &m.1).collect();
         super::print(&format!(
             "{}\n",
-            serde_json::to_string_pretty(&all).into_diagnostic()?
+            serde_json::to_string_pretty(&measured).into_diagnostic()?
         ));
         return Ok(());
     }
@@ -136,7 +113,7 @@ pub fn measure(args: MeasureArgs) -> miette::Result<()> {
         "M MACs",
         "genotype",
     ]);
-    for (architecture, (network, m)) in architectures.iter().zip(&measured) {
+    for ((architecture, network), m) in architectures.iter().zip(&measured) {
         let (low, high) = m.summary.ci95_ms;
         table.add_row([
             format!("{:.4}", m.median_ms()),
@@ -155,24 +132,26 @@ pub fn measure(args: MeasureArgs) -> miette::Result<()> {
 
 pub fn calibrate(args: CalibrateArgs) -> miette::Result<()> {
     let space = Space::load(&args.space)?;
-    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(args.seed);
-    let pool: Vec<Architecture> = (0..300).map(|_| space.sample(&mut rng)).collect();
-    let networks: Vec<Network> = pool
-        .iter()
-        .map(|a| space.network(a))
-        .collect::<Result<_, _>>()?;
+    let pool = pool(&space, args.seed);
+    let networks: Vec<&Network> = pool.iter().map(|p| &p.1).collect();
     let predictor = Predictor::open(args.predictor.as_deref())?;
-    let mut chosen = predictor.choose_references(&networks, args.references, args.seed);
-    let references = chosen.len();
-    let unseen = (0..pool.len()).filter(|i| !chosen.contains(i));
-    let unseen: Vec<usize> = unseen.take(args.heldout).collect();
-    chosen.extend(unseen);
-    let architectures: Vec<Architecture> = chosen.iter().map(|i| pool[*i].clone()).collect();
+    let wanted = (args.references, args.heldout);
+    let (references, unseen) = choose(&predictor, &networks, wanted, args.seed);
+    let architectures: Vec<(Architecture, Network)> = references
+        .iter()
+        .chain(&unseen)
+        .map(|i| pool[*i].clone())
+        .collect();
     let protocol = Protocol::quick();
-    let measured = survey(&args.engine, &space, &architectures, &protocol, args.seed)?;
-    let pairs: Vec<(&Network, f64)> = measured.iter().map(|(n, m)| (n, m.median_ms())).collect();
+    let measured = measure_all(&args.engine, &space, &architectures, &protocol, args.seed)?;
+    let pairs: Vec<(&Network, f64)> = architectures
+        .iter()
+        .zip(&measured)
+        .map(|((_, network), m)| (network, m.median_ms()))
+        .collect();
+    let (seen, unseen) = pairs.split_at(references.len());
     let calibrated = predictor
-        .calibrate(&pairs[..references], &Options::default())
+        .calibrate(seen, &Options::default())
         .into_diagnostic()?;
     for warning in calibrated.warnings() {
         eprintln!("warning: {warning}");
@@ -184,10 +163,8 @@ pub fn calibrate(args: CalibrateArgs) -> miette::Result<()> {
         "90 % interval",
         "unseen architecture",
     ]);
-    let mut predicted = Vec::new();
-    for ((network, ms), architecture) in pairs.iter().zip(&architectures).skip(references) {
+    for ((network, ms), (architecture, _)) in unseen.iter().zip(&architectures[seen.len()..]) {
         let p = calibrated.predict(*network);
-        predicted.push(p.latency_ms);
         table.add_row([
             format!("{ms:.4}"),
             format!("{:.4}", p.latency_ms),
@@ -196,11 +173,10 @@ pub fn calibrate(args: CalibrateArgs) -> miette::Result<()> {
         ]);
     }
     super::print(&format!("{table}\n"));
-    let truth: Vec<f64> = pairs[references..].iter().map(|p| p.1).collect();
-    let a = agreement(&predicted, &truth);
+    let a = held_out(&calibrated, unseen);
     super::print(&format!(
         "{} measurements; unseen: Spearman {:.3}, mean absolute error {:.1} %\n",
-        references,
+        seen.len(),
         a.spearman,
         100.0 * a.mape
     ));

@@ -8,7 +8,7 @@ use miette::{IntoDiagnostic, WrapErr};
 use super::progress::Progress;
 use crate::model::Backend;
 use crate::report::{PlotOptions, front_rows, front_svg, front_table};
-use crate::search::{Experiment, Search};
+use crate::search::{Experiment, Search, Start};
 
 /// Flags override the experiment file, which overrides the defaults.
 #[derive(Debug, clap::Args)]
@@ -113,19 +113,13 @@ pub fn run(args: Args) -> miette::Result<()> {
         eprintln!("stopping after the current step; once more to stop at once");
     });
     let started = std::time::Instant::now();
-    let experiment = match args.resume {
-        Some(_) => None,
-        None => Some(args.experiment()?),
+    let start = match &args.resume {
+        Some(run) => Start::Resume(run.clone()),
+        None => Start::New(Box::new(args.experiment()?)),
     };
     let mut progress = Progress::default();
     let mut show = |report: crate::search::Report<'_>| progress.show(report);
-    let search = Search::open(
-        experiment,
-        args.db.clone(),
-        args.resume.as_deref(),
-        &STOP,
-        &mut show,
-    )?;
+    let search = Search::open(start, args.db.clone(), &STOP, &mut show)?;
     let run = search.run_id().clone();
     let limit = search.experiment().max_latency_ms;
     let (state, store) = search.finish()?;

@@ -107,39 +107,13 @@ pub fn median_ci95(values: &[f64]) -> (f64, f64) {
     (sorted[k - 1], sorted[n - k])
 }
 
-/// Spearman's rank correlation, ties sharing their mean rank. `None` for fewer
-/// than three pairs or where one side is constant.
+/// Spearman's rank correlation. `None` for fewer than three pairs, of which it
+/// says nothing, or where one side is constant.
 pub fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
-    assert_eq!(a.len(), b.len(), "a correlation is of pairs");
-    if a.len() < 3 {
-        return None;
+    match a.len() < 3 {
+        true => None,
+        false => crate::correlation::spearman(a, b),
     }
-    let (a, b) = (ranks(a), ranks(b));
-    // The mean rank is the same with and without ties.
-    let mean = (a.len() as f64 + 1.0) / 2.0;
-    let dot = |x: &[f64], y: &[f64]| -> f64 {
-        x.iter().zip(y).map(|(x, y)| (x - mean) * (y - mean)).sum()
-    };
-    let norm = (dot(&a, &a) * dot(&b, &b)).sqrt();
-    (norm > 0.0).then(|| dot(&a, &b) / norm)
-}
-
-/// Ranks from 1, ties sharing their mean.
-fn ranks(values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|i, j| values[*i].total_cmp(&values[*j]));
-    let mut ranks = vec![0.0; values.len()];
-    for tied in order.chunk_by(|i, j| values[*i] == values[*j]) {
-        let below = order
-            .iter()
-            .filter(|i| values[**i] < values[tied[0]])
-            .count();
-        let rank = below as f64 + (tied.len() as f64 + 1.0) / 2.0;
-        for index in tied {
-            ranks[*index] = rank;
-        }
-    }
-    ranks
 }
 
 #[cfg(test)]

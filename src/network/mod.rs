@@ -6,6 +6,7 @@
 mod cost;
 pub mod draw;
 mod hash;
+#[cfg(feature = "full")]
 pub mod onnx;
 mod op;
 mod shape;

@@ -41,39 +41,10 @@ pub fn agreement(predicted: &[f64], measured: &[f64]) -> Agreement {
     }
 }
 
-/// Spearman's rank correlation with mean ranks for ties.
+/// Spearman's rank correlation with mean ranks for ties; 0 where either side
+/// is constant.
 pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
-    let (a, b) = (ranks(a), ranks(b));
-    let mean = (a.len() as f64 - 1.0) / 2.0;
-    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
-    for (x, y) in a.iter().zip(&b) {
-        ab += (x - mean) * (y - mean);
-        aa += (x - mean) * (x - mean);
-        bb += (y - mean) * (y - mean);
-    }
-    if aa * bb > 0.0 {
-        ab / (aa * bb).sqrt()
-    } else {
-        0.0
-    }
-}
-
-fn ranks(values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|i, j| values[*i].total_cmp(&values[*j]));
-    let mut ranks = vec![0.0; values.len()];
-    let mut start = 0;
-    while start < order.len() {
-        let mut end = start;
-        while end + 1 < order.len() && values[order[end + 1]] == values[order[start]] {
-            end += 1;
-        }
-        for &i in &order[start..=end] {
-            ranks[i] = (start + end) as f64 / 2.0;
-        }
-        start = end + 1;
-    }
-    ranks
+    crate::correlation::spearman(a, b).unwrap_or(0.0)
 }
 
 /// Kendall's tau-b by Knight's O(n log n) method.

@@ -107,6 +107,13 @@ impl Experiment {
         })
     }
 
+    /// The engines to measure on, the one whose latency is minimised first.
+    pub fn engines(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.engine)
+            .chain(&self.other_engines)
+            .map(String::as_str)
+    }
+
     /// Checks what types cannot.
     ///
     /// # Errors

@@ -2,10 +2,17 @@
 //! the front, recorded as it happens. The rooms it joins know nothing of each
 //! other; this is where they meet.
 
+mod calibrate;
 mod engines;
+mod error;
 mod experiment;
+mod explore;
+mod finalise;
 mod run;
+mod survey;
 
 pub use engines::{EngineError, local_probe};
+pub use error::SearchError;
 pub use experiment::{Experiment, ExperimentError};
-pub use run::{Report, Search, SearchError};
+pub use run::{Search, Start};
+pub use survey::{Report, choose, held_out, pool, survey};

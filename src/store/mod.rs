@@ -33,7 +33,6 @@ mod error;
 mod event;
 mod header;
 mod open;
-pub mod pareto;
 mod runs;
 mod state;
 mod writer;

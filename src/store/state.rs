@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     Artefact, Evaluated, Event, Liveness, Measured, Purpose, Recorded, RunHeader, RunId, Trained,
-    Writer, pareto,
+    Writer,
 };
 
 /// What the events say of a run.
@@ -272,7 +272,7 @@ impl RunState {
             .filter(|e| self.by_genotype.get(&e.genotype) == Some(&e.candidate))
             .collect();
         let points: Vec<[f64; 2]> = latest.iter().map(|e| [e.latency_ms, -e.accuracy]).collect();
-        pareto::front(&points)
+        crate::pareto::front(&points)
             .into_iter()
             .map(|index| {
                 let evaluated = latest[index];

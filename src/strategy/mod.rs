@@ -4,7 +4,7 @@
 //! the same questions: a run resumes by being told its recorded results again.
 
 mod nsga2;
-pub mod pareto;
+pub mod sorting;
 
 pub use nsga2::{Nsga2, Nsga2Config};
 

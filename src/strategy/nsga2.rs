@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::pareto::{crowding, ranks};
+use super::sorting::{crowding, ranks};
 use super::{Answer, Candidate, Strategy, Worth};
 use crate::space::{Architecture, Space};
 

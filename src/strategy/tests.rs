@@ -4,8 +4,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::Strategy;
-use super::pareto::*;
+use super::sorting::ranks;
 use super::*;
+use crate::pareto::{dominates, front, hypervolume_2d};
 use crate::space::Space;
 
 const TOY: &str = "space t input image 3x8x8 network {
@@ -135,8 +136,8 @@ proptest! {
     fn a_front_dominates_everything_and_not_itself(
         points in proptest::collection::vec(proptest::collection::vec(0u8..20, 2), 1..40)
     ) {
-        let points: Vec<Vec<f64>> =
-            points.iter().map(|p| p.iter().map(|v| f64::from(*v)).collect()).collect();
+        let points: Vec<[f64; 2]> =
+            points.iter().map(|p| [f64::from(p[0]), f64::from(p[1])]).collect();
         let front = front(&points);
         prop_assert!(!front.is_empty());
         for (i, p) in points.iter().enumerate() {
@@ -148,7 +149,7 @@ proptest! {
         }
         let worths: Vec<Worth> = points
             .iter()
-            .map(|p| Worth { objectives: p.clone(), violation: 0.0 })
+            .map(|p| Worth { objectives: p.to_vec(), violation: 0.0 })
             .collect();
         let refs: Vec<&Worth> = worths.iter().collect();
         let first: Vec<usize> = ranks(&refs)

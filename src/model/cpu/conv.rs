@@ -37,13 +37,7 @@ struct Plan {
 impl Plan {
     fn new(conv: &Conv, input_dims: &[usize]) -> Self {
         Plan {
-            window: Window::new(
-                [input_dims[1], input_dims[2]],
-                [conv.kernel; 2],
-                conv.stride,
-                conv.padding,
-                conv.dilation,
-            ),
+            window: Window::of(conv, input_dims),
             images: input_dims[0],
             in_channels: input_dims[3],
             out_channels: conv.out_channels,
@@ -153,6 +147,34 @@ impl Plan {
         runs
     }
 
+    /// The runs of each group; none where nothing is gathered.
+    fn group_runs(&self) -> Vec<Vec<[usize; 3]>> {
+        match self.is_direct() {
+            true => Vec::new(),
+            false => (0..self.groups).map(|group| self.runs(group)).collect(),
+        }
+    }
+
+    /// A group's columns of several images, one row an output pixel: the images
+    /// themselves where nothing is gathered, else gathered into `buffer`.
+    fn columns<'a>(
+        &self,
+        group: usize,
+        runs: &[Vec<[usize; 3]>],
+        images: &'a [f32],
+        rows: usize,
+        buffer: &'a mut Vec<f32>,
+    ) -> Matrix<'a> {
+        let column = self.column();
+        if self.is_direct() {
+            let data = &images[group * self.group_in()..];
+            return Matrix::new(data, rows, column, self.in_channels);
+        }
+        buffer.resize(rows * column, 0.0);
+        self.gather(&runs[group], images, buffer);
+        Matrix::new(buffer, rows, column, column)
+    }
+
     /// Gathers the columns of several images.
     fn gather(&self, runs: &[[usize; 3]], images: &[f32], columns: &mut [f32]) {
         let in_len = self.window.input_pixels() * self.in_channels;
@@ -228,23 +250,14 @@ impl ConvKernel {
         let mut data = vec![0.0; plan.images * out_len];
         let piece = plan.piece_images();
         let filters = plan.by_tap(filters);
-        let runs: Vec<_> = (0..if plan.is_direct() { 0 } else { plan.groups })
-            .map(|group| plan.runs(group))
-            .collect();
+        let runs = plan.group_runs();
         data.par_chunks_mut(piece * out_len)
             .zip(x.data.par_chunks(piece * in_len))
             .for_each(|(out, images)| {
                 let rows = out.len() / plan.out_channels;
                 let mut columns = Vec::new();
                 for group in 0..plan.groups {
-                    let columns = if plan.is_direct() {
-                        let data = &images[group * plan.group_in()..];
-                        Matrix::new(data, rows, column, plan.in_channels)
-                    } else {
-                        columns.resize(rows * column, 0.0);
-                        plan.gather(&runs[group], images, &mut columns);
-                        Matrix::new(&columns, rows, column, column)
-                    };
+                    let columns = plan.columns(group, &runs, images, rows, &mut columns);
                     let filters = &filters[group * group_out * column..];
                     let filters = Matrix::new(filters, group_out, column, column);
                     product(
@@ -280,9 +293,7 @@ fn filter_gradient(plan: &Plan, x: &[f32], output_gradient: &[f32]) -> Vec<f32> 
     let in_len = plan.window.input_pixels() * plan.in_channels;
     let (group_out, column) = (plan.group_out(), plan.column());
     let piece = plan.piece_images();
-    let runs: Vec<_> = (0..if plan.is_direct() { 0 } else { plan.groups })
-        .map(|group| plan.runs(group))
-        .collect();
+    let runs = plan.group_runs();
     let partial: Vec<Vec<f32>> = output_gradient
         .par_chunks(piece * out_len)
         .zip(x.par_chunks(piece * in_len))
@@ -291,14 +302,7 @@ fn filter_gradient(plan: &Plan, x: &[f32], output_gradient: &[f32]) -> Vec<f32> 
             let mut sum = vec![0.0; plan.out_channels * column];
             let mut columns = Vec::new();
             for group in 0..plan.groups {
-                let columns = if plan.is_direct() {
-                    let data = &images[group * plan.group_in()..];
-                    Matrix::new(data, rows, column, plan.in_channels)
-                } else {
-                    columns.resize(rows * column, 0.0);
-                    plan.gather(&runs[group], images, &mut columns);
-                    Matrix::new(&columns, rows, column, column)
-                };
+                let columns = plan.columns(group, &runs, images, rows, &mut columns);
                 let gradient = &gradient[group * group_out..];
                 let gradient = Matrix::new(gradient, rows, group_out, plan.out_channels);
                 let sum = &mut sum[group * group_out * column..];
@@ -317,9 +321,7 @@ fn input_gradient(plan: &Plan, filters: &[f32], output_gradient: &[f32]) -> Vec<
     let (group_out, column) = (plan.group_out(), plan.column());
     let piece = plan.piece_images();
     let filters = plan.by_tap(filters);
-    let runs: Vec<_> = (0..if plan.is_direct() { 0 } else { plan.groups })
-        .map(|group| plan.runs(group))
-        .collect();
+    let runs = plan.group_runs();
     let mut data = vec![0.0; plan.images * in_len];
     data.par_chunks_mut(piece * in_len)
         .zip(output_gradient.par_chunks(piece * out_len))

@@ -28,20 +28,9 @@ pub(super) struct DepthwiseKernel {
 }
 
 impl DepthwiseKernel {
-    fn window(&self, dims: &[usize]) -> Window {
-        let conv = &self.conv;
-        Window::new(
-            [dims[1], dims[2]],
-            [conv.kernel; 2],
-            conv.stride,
-            conv.padding,
-            conv.dilation,
-        )
-    }
-
     /// Convolves, adds a bias and activates.
     pub fn run(&self, x: Input<'_>, filters: &[f32], bias: Option<&[f32]>) -> Output {
-        let window = self.window(x.dims);
+        let window = Window::of(&self.conv, x.dims);
         let channels = x.dims[3];
         let filters = transpose(filters, channels, window.taps());
         let link = Link {
@@ -86,7 +75,7 @@ impl Kernel<2> for DepthwiseKernel {
         output_gradient: &[f32],
         wanted: [bool; 2],
     ) -> [Option<Vec<f32>>; 2] {
-        let window = self.window(x.dims);
+        let window = Window::of(&self.conv, x.dims);
         let channels = x.dims[3];
         let (in_len, out_len) = (
             window.input_pixels() * channels,

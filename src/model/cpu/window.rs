@@ -1,6 +1,8 @@
 //! Sliding-window arithmetic shared by convolution and pooling on `N x H x W x
 //! C` arrays: sizes, and which taps of a window meet which pixels.
 
+use crate::network::Conv;
+
 /// A window sliding over a batch of feature maps.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
@@ -15,6 +17,17 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// The window of a convolution over an `N x H x W x C` array.
+    pub fn of(conv: &Conv, dims: &[usize]) -> Self {
+        Window::new(
+            [dims[1], dims[2]],
+            [conv.kernel; 2],
+            conv.stride,
+            conv.padding,
+            conv.dilation,
+        )
+    }
+
     pub fn new(
         input: [usize; 2],
         kernel: [usize; 2],

@@ -2,8 +2,10 @@
 //! 22 layers, each one of nine blocks, on 224x224 images. A skip where the
 //! shape changes is a strided 1x1 convolution, as in the authors' code.
 
-use super::ArchitectureError;
+use super::{ArchitectureError, classify, conv_bn};
 use crate::network::{Activation, Conv, Network, NodeId, Op, PoolKind, Shape, ShapeError};
+
+const RELU: Option<Activation> = Some(Activation::Relu);
 
 /// Channels, number of layers and stride of the first, from Table 1.
 const STAGES: [(usize, usize, usize); 7] = [
@@ -52,7 +54,7 @@ pub fn fbnet_network(text: &str) -> Result<Network, ArchitectureError> {
         )));
     }
     let mut net = Network::new(Shape::image(3, 224, 224));
-    let mut x = conv_bn_relu(&mut net, NodeId(0), Conv::same(16, 3, 2))?;
+    let mut x = conv_bn(&mut net, NodeId(0), Conv::same(16, 3, 2), RELU)?;
     let mut layer = choices.into_iter();
     for (channels, layers, first_stride) in STAGES {
         for index in 0..layers {
@@ -61,28 +63,15 @@ pub fn fbnet_network(text: &str) -> Result<Network, ArchitectureError> {
             x = push_layer(&mut net, x, choice, channels, stride)?;
         }
     }
-    x = conv_bn_relu(&mut net, x, Conv::same(1504, 1, 1))?;
-    x = net.push(
+    x = conv_bn(&mut net, x, Conv::same(1504, 1, 1), RELU)?;
+    let x = net.push(
         Op::GlobalPool {
             kind: PoolKind::Avg,
         },
         &[x],
     )?;
-    x = net.push(Op::Flatten, &[x])?;
-    net.push(
-        Op::Linear {
-            out_features: 1000,
-            bias: true,
-        },
-        &[x],
-    )?;
+    classify(&mut net, x, 1000)?;
     Ok(net)
-}
-
-fn conv_bn_relu(net: &mut Network, x: NodeId, conv: Conv) -> Result<NodeId, ShapeError> {
-    let x = net.push(Op::Conv(conv), &[x])?;
-    let x = net.push(Op::BatchNorm, &[x])?;
-    net.push(Op::Activation(Activation::Relu), &[x])
 }
 
 fn push_layer(
@@ -99,13 +88,12 @@ fn push_layer(
             return Ok(input);
         }
         let conv = Conv::same(channels, 1, stride);
-        return conv_bn_relu(net, input, conv);
+        return conv_bn(net, input, conv, RELU);
     };
     let mid = in_channels * expansion;
-    let x = conv_bn_relu(net, input, Conv::same(mid, 1, 1).groups(groups))?;
-    let x = conv_bn_relu(net, x, Conv::same(mid, kernel, stride).groups(mid))?;
-    let x = net.push(Op::Conv(Conv::same(channels, 1, 1).groups(groups)), &[x])?;
-    let x = net.push(Op::BatchNorm, &[x])?;
+    let x = conv_bn(net, input, Conv::same(mid, 1, 1).groups(groups), RELU)?;
+    let x = conv_bn(net, x, Conv::same(mid, kernel, stride).groups(mid), RELU)?;
+    let x = conv_bn(net, x, Conv::same(channels, 1, 1).groups(groups), None)?;
     if same_shape {
         net.push(Op::Add, &[x, input])
     } else {

@@ -15,7 +15,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::network::{Network, ShapeError};
+use crate::network::{Activation, Conv, Network, NodeId, Op, ShapeError};
 
 /// The space a table's architectures come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,6 +52,31 @@ impl TableSpace {
             TableSpace::Ofa => ofa_network(architecture),
         }
     }
+}
+
+/// Convolution, batch norm and, if any, an activation.
+fn conv_bn(
+    net: &mut Network,
+    x: NodeId,
+    conv: Conv,
+    activation: Option<Activation>,
+) -> Result<NodeId, ShapeError> {
+    let x = net.push(Op::Conv(conv), &[x])?;
+    let x = net.push(Op::BatchNorm, &[x])?;
+    match activation {
+        Some(a) => net.push(Op::Activation(a), &[x]),
+        None => Ok(x),
+    }
+}
+
+/// The linear classifier behind the pooled features.
+fn classify(net: &mut Network, x: NodeId, classes: usize) -> Result<NodeId, ShapeError> {
+    let x = net.push(Op::Flatten, &[x])?;
+    let linear = Op::Linear {
+        out_features: classes,
+        bias: true,
+    };
+    net.push(linear, &[x])
 }
 
 /// Why a text is no architecture of the space.

@@ -2,7 +2,7 @@
 //! cells with 16, 32 and 64 channels on 32x32 images, joined by residual
 //! blocks of stride 2. `none` becomes a zero operator, `skip_connect` nothing.
 
-use super::ArchitectureError;
+use super::{ArchitectureError, classify};
 use crate::network::{Conv, Network, NodeId, Op, PoolKind, Shape, ShapeError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,20 +37,13 @@ pub fn nasbench201_network(text: &str, classes: usize) -> Result<Network, Archit
     }
     x = net.push(Op::BatchNorm, &[x])?;
     x = net.push(Op::Activation(crate::network::Activation::Relu), &[x])?;
-    x = net.push(
+    let x = net.push(
         Op::GlobalPool {
             kind: PoolKind::Avg,
         },
         &[x],
     )?;
-    x = net.push(Op::Flatten, &[x])?;
-    net.push(
-        Op::Linear {
-            out_features: classes,
-            bias: true,
-        },
-        &[x],
-    )?;
+    classify(&mut net, x, classes)?;
     Ok(net)
 }
 

@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use super::ArchitectureError;
+use super::{ArchitectureError, classify, conv_bn};
 use crate::network::{Activation, Conv, Network, NodeId, Op, PoolKind, Shape, ShapeError};
 
 #[derive(Deserialize)]
@@ -90,29 +90,8 @@ pub fn ofa_network(text: &str) -> Result<Network, ArchitectureError> {
     )?;
     x = net.push(Op::Conv(Conv::same(1536, 1, 1)), &[x])?;
     x = net.push(Op::Activation(Activation::HardSwish), &[x])?;
-    x = net.push(Op::Flatten, &[x])?;
-    net.push(
-        Op::Linear {
-            out_features: 1000,
-            bias: true,
-        },
-        &[x],
-    )?;
+    classify(&mut net, x, 1000)?;
     Ok(net)
-}
-
-fn conv_bn(
-    net: &mut Network,
-    x: NodeId,
-    conv: Conv,
-    activation: Option<Activation>,
-) -> Result<NodeId, ShapeError> {
-    let x = net.push(Op::Conv(conv), &[x])?;
-    let x = net.push(Op::BatchNorm, &[x])?;
-    match activation {
-        Some(a) => net.push(Op::Activation(a), &[x]),
-        None => Ok(x),
-    }
 }
 
 fn push_block(

@@ -1,13 +1,13 @@
-//! Which points of a set no other point beats. Small and general; searchers
-//! that sort a whole population each generation have faster means of their
-//! own.
+//! Which points of a set no other point beats, all objectives minimised, and
+//! the hypervolume of two. Small and general: the store's front and the
+//! strategies stand on it, and it on nothing.
 
 use std::cmp::Ordering;
 
 /// Whether `a` is at least as small as `b` in every objective and smaller in
 /// one. All objectives are minimised; negate those to be maximised.
-pub fn dominates<const N: usize>(a: &[f64; N], b: &[f64; N]) -> bool {
-    a.iter().zip(b).all(|(x, y)| x <= y) && a != b
+pub fn dominates(a: &[f64], b: &[f64]) -> bool {
+    a.iter().zip(b).all(|(x, y)| x <= y) && a.iter().zip(b).any(|(x, y)| x < y)
 }
 
 /// Indices of the non-dominated points, ordered by their first objective (then
@@ -43,6 +43,26 @@ fn lexicographic<const N: usize>(a: &[f64; N], b: &[f64; N]) -> Ordering {
         .map(|(x, y)| x.partial_cmp(y).unwrap_or(Ordering::Equal))
         .find(|o| o.is_ne())
         .unwrap_or(Ordering::Equal)
+}
+
+/// The area dominated by a set of two-objective points and bounded by a
+/// reference point; points beyond the reference add nothing.
+pub fn hypervolume_2d(points: &[[f64; 2]], reference: [f64; 2]) -> f64 {
+    let mut inside: Vec<[f64; 2]> = points
+        .iter()
+        .copied()
+        .filter(|p| p[0] < reference[0] && p[1] < reference[1])
+        .collect();
+    inside.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
+    let mut area = 0.0;
+    let mut ceiling = reference[1];
+    for [x, y] in inside {
+        if y < ceiling {
+            area += (reference[0] - x) * (ceiling - y);
+            ceiling = y;
+        }
+    }
+    area
 }
 
 #[cfg(test)]

@@ -1,12 +1,7 @@
-//! Dominance among objective vectors (all minimised): fronts, crowding and the
-//! hypervolume of two objectives.
+//! What NSGA-II ranks candidates by: constrained dominance, ranks and crowding.
 
 use super::Worth;
-
-/// Whether `a` is at least as good everywhere and better somewhere.
-pub fn dominates(a: &[f64], b: &[f64]) -> bool {
-    a.iter().zip(b).all(|(x, y)| x <= y) && a.iter().zip(b).any(|(x, y)| x < y)
-}
+use crate::pareto::dominates;
 
 /// Deb's constrained domination: feasible beats infeasible, a smaller violation
 /// beats a larger one, and feasible candidates compare by their objectives.
@@ -17,19 +12,6 @@ pub fn constrained_dominates(a: &Worth, b: &Worth) -> bool {
         (true, true) => a.violation < b.violation,
         (false, false) => dominates(&a.objectives, &b.objectives),
     }
-}
-
-/// Indices of the vectors no other dominates, in their order. Of equal vectors
-/// the first stands for all.
-pub fn front(points: &[Vec<f64>]) -> Vec<usize> {
-    (0..points.len())
-        .filter(|&i| {
-            points
-                .iter()
-                .enumerate()
-                .all(|(j, p)| !(dominates(p, &points[i]) || (j < i && *p == points[i])))
-        })
-        .collect()
 }
 
 /// The rank of each candidate: 0 for the front, 1 for the front without it,
@@ -91,24 +73,4 @@ pub fn crowding(points: &[&[f64]]) -> Vec<f64> {
         }
     }
     distance
-}
-
-/// The area dominated by a set of two-objective points and bounded by a
-/// reference point; points beyond the reference add nothing.
-pub fn hypervolume_2d(points: &[[f64; 2]], reference: [f64; 2]) -> f64 {
-    let mut inside: Vec<[f64; 2]> = points
-        .iter()
-        .copied()
-        .filter(|p| p[0] < reference[0] && p[1] < reference[1])
-        .collect();
-    inside.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
-    let mut area = 0.0;
-    let mut ceiling = reference[1];
-    for [x, y] in inside {
-        if y < ceiling {
-            area += (reference[0] - x) * (ceiling - y);
-            ceiling = y;
-        }
-    }
-    area
 }

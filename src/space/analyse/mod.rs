@@ -10,16 +10,18 @@
 //! afterwards; where a later instance shows that it does, that choice alone is
 //! kept in the state and the analysis starts again.
 
+mod paths;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use num_bigint::BigUint;
 
-use super::elaborate::Program;
-use super::error::{Problem, Span};
-use super::step::*;
-use super::walk::{apply_join, apply_op, apply_residual, condition};
 use crate::network::Shape;
+use crate::space::elaborate::Program;
+use crate::space::error::{Problem, Span};
+use crate::space::step::*;
+use crate::space::walk::{apply_join, apply_op, apply_residual, condition};
 
 /// Distinct states after one step.
 const MAX_STATES: usize = 100_000;
@@ -124,25 +126,6 @@ impl Analysis {
     fn finals(&mut self) -> Outcomes {
         let start = self.start();
         self.sure(&self.program.clone().root, &start)
-    }
-
-    /// The architecture with the given index, `0 <= index < count`; the order
-    /// is fixed for a given space but otherwise unspecified.
-    pub fn unrank(&mut self, index: &BigUint) -> Decisions {
-        let mut index = index.clone();
-        let program = self.program.clone();
-        let start = self.start();
-        let mut decisions = Decisions::new();
-        for (end, ways) in self.finals().iter() {
-            if index < *ways {
-                self.path(&program.root, &start, end, index, &mut decisions);
-                decisions.sort_unstable();
-                decisions.dedup();
-                return decisions;
-            }
-            index -= ways;
-        }
-        unreachable!("the index is below the count")
     }
 
     /// Outcomes of a step already known to succeed from a state.
@@ -470,135 +453,6 @@ impl Analysis {
             }
         }
         if found.is_empty() { untracked } else { found }
-    }
-
-    /// The `index`-th way through a step from one state to another.
-    fn path(
-        &mut self,
-        step: &Step,
-        from: &State,
-        to: &State,
-        mut index: BigUint,
-        out: &mut Decisions,
-    ) {
-        match &step.kind {
-            StepKind::Seq(steps) => {
-                let Ok(layers) = self.forward(steps, from) else {
-                    unreachable!("a path is asked for where the run succeeded")
-                };
-                self.path_seq(steps, &layers, to, index, out);
-            }
-            StepKind::Decide(choice, terms) => {
-                for option in self.open(*choice, terms.len(), from) {
-                    let value = terms[option].eval(from.shape, &from.slots);
-                    let Ok(value) = value else { continue };
-                    if pushed(&self.record(from, *choice, option), value) == *to {
-                        if index == BigUint::default() {
-                            out.push((*choice, option));
-                            return;
-                        }
-                        index -= 1u8;
-                    }
-                }
-                unreachable!("the index is below the number of ways")
-            }
-            StepKind::Choose(choice, options) => {
-                for option in self.open(*choice, options.len(), from) {
-                    let (guard, body) = &options[option];
-                    let taken = guard
-                        .as_ref()
-                        .is_none_or(|g| condition(g, from.shape, &from.slots) == Ok(true));
-                    if !taken {
-                        continue;
-                    }
-                    let state = self.record(from, *choice, option);
-                    let ways = self.sure(body, &state).get(to).cloned().unwrap_or_default();
-                    if index < ways {
-                        out.push((*choice, option));
-                        self.path(body, &state, to, index, out);
-                        return;
-                    }
-                    index -= ways;
-                }
-                unreachable!("the index is below the number of ways")
-            }
-            StepKind::If(term, then, otherwise) => {
-                let taken = condition(term, from.shape, &from.slots) == Ok(true);
-                let branch = if taken { then } else { otherwise };
-                self.path(branch, from, to, index, out);
-            }
-            StepKind::Scope(base, body) => {
-                for (state, ways) in self.sure(body, from).iter() {
-                    if cut(state, *base) != *to {
-                        continue;
-                    }
-                    if index < *ways {
-                        self.path(body, from, state, index, out);
-                        return;
-                    }
-                    index -= ways;
-                }
-                unreachable!("the index is below the number of ways")
-            }
-            StepKind::Unit(group, body) => {
-                let exact = self.all_tracked(*group);
-                if from.shared.contains_key(group) {
-                    // Already decided, unless a later instance decides more.
-                    if exact {
-                        self.path(body, from, to, index, out);
-                    }
-                    return;
-                }
-                let mut opened = from.clone();
-                opened.shared.insert(*group, Shared::default());
-                let mut end = to.clone();
-                end.shared.get_mut(group).expect("decided").ways = BigUint::default();
-                self.path(body, &opened, &end, index, out);
-            }
-            StepKind::Set(_)
-            | StepKind::Op(..)
-            | StepKind::Save
-            | StepKind::Load(_)
-            | StepKind::Join(..)
-            | StepKind::Residual(..)
-            | StepKind::Forget(_) => {}
-        }
-    }
-
-    fn path_seq(
-        &mut self,
-        steps: &[Step],
-        layers: &[Outcomes],
-        to: &State,
-        mut index: BigUint,
-        out: &mut Decisions,
-    ) {
-        // Backwards: which state came before the last step?
-        let mut legs = Vec::new();
-        let mut end = to.clone();
-        for (step, before) in steps.iter().zip(layers).rev() {
-            let mut found = None;
-            for (state, ways) in before.iter() {
-                let inner = self.sure(step, state);
-                let Some(through) = inner.get(&end) else {
-                    continue;
-                };
-                let both = ways * through;
-                if index < both {
-                    found = Some((state.clone(), &index % through, &index / through));
-                    break;
-                }
-                index -= both;
-            }
-            let Some((state, inside, rest)) = found else {
-                unreachable!("the index is below the number of ways")
-            };
-            legs.push((step, state.clone(), end, inside));
-            (end, index) = (state, rest);
-        }
-        for (step, from, to, inside) in legs.into_iter().rev() {
-            self.path(step, &from, &to, inside, out);
-        }
     }
 }
 

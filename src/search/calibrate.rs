@@ -1,0 +1,171 @@
+//! The measuring phases of a search: references and held-out architectures for
+//! the calibration, and the front at the end.
+
+use std::collections::BTreeMap;
+
+use super::survey::{choose, held_out, survey};
+use super::{Search, SearchError};
+use crate::device::{Deployable, Measurement, ProbeError, Protocol};
+use crate::network::Network;
+use crate::predict::{Calibrated, Options};
+use crate::space::Architecture;
+use crate::store::{Event, Measured, Purpose};
+
+impl Search<'_> {
+    /// Measures what is missing and fits the predictor to the target engine.
+    pub(super) fn calibrate(
+        &self,
+        pool: &[(Architecture, Network)],
+    ) -> Result<Calibrated, SearchError> {
+        let networks: Vec<&Network> = pool.iter().map(|p| &p.1).collect();
+        let (references, heldout) = choose(
+            &self.predictor,
+            &networks,
+            (self.experiment.references, self.experiment.heldout),
+            self.experiment.seed,
+        );
+        let chosen: Vec<(usize, Purpose)> = references
+            .iter()
+            .map(|i| (*i, Purpose::Reference))
+            .chain(heldout.iter().map(|i| (*i, Purpose::Heldout)))
+            .collect();
+        let mut target = None;
+        let list: Vec<(&Architecture, &Network, Purpose)> = chosen
+            .into_iter()
+            .map(|(i, purpose)| (&pool[i].0, &pool[i].1, purpose))
+            .collect();
+        for engine in self.experiment.engines() {
+            let medians = self.measure(engine, &list)?;
+            let measured = |purpose: Purpose| -> Vec<(&Network, f64)> {
+                list.iter()
+                    .filter(|(_, _, p)| *p == purpose)
+                    .filter_map(|(a, n, _)| Some((*n, *medians.get(&self.space.genotype(a))?)))
+                    .collect()
+            };
+            let seen = measured(Purpose::Reference);
+            let calibrated = self.predictor.calibrate(&seen, &Options::default())?;
+            let unseen = measured(Purpose::Heldout);
+            let agreement = held_out(&calibrated, &unseen);
+            self.say(format!(
+                "{engine}: calibrated by {} measurements; on {} unseen architectures Spearman {:.3}, \
+                 mean absolute error {:.1} %, {:.0} % within ±10 %",
+                seen.len(),
+                unseen.len(),
+                agreement.spearman,
+                100.0 * agreement.mape,
+                100.0 * agreement.within_10_percent,
+            ));
+            for warning in calibrated.warnings() {
+                let text = format!("{engine}: {warning}");
+                self.say(format!("warning: {text}"));
+                // A resumed run comes here again with the same measurements.
+                if !self.state.warnings.contains(&text) {
+                    self.store.append(&self.run, &Event::Warning { text })?;
+                }
+            }
+            if target.is_some() {
+                continue;
+            }
+            if self.state.calibration.is_none() {
+                let payload = serde_json::json!({
+                    "engine": engine,
+                    "heldout": agreement,
+                    "leave_one_out": calibrated.leave_one_out_agreement(),
+                    "calibration": calibrated,
+                });
+                self.store
+                    .append(&self.run, &Event::Calibrated { payload })?;
+            }
+            target = Some(calibrated);
+        }
+        Ok(target.expect("there is always a target engine"))
+    }
+
+    /// Medians by genotype, measuring only what the run has not recorded.
+    fn measure(
+        &self,
+        engine: &str,
+        list: &[(&Architecture, &Network, Purpose)],
+    ) -> Result<BTreeMap<String, f64>, SearchError> {
+        let mut medians = BTreeMap::new();
+        let mut missing = Vec::new();
+        for (architecture, network, purpose) in list {
+            let genotype = self.space.genotype(architecture);
+            let known =
+                self.state.measurements.iter().find(|m| {
+                    m.genotype == genotype && m.engine == engine && m.purpose == *purpose
+                });
+            match known {
+                Some(m) => {
+                    medians.insert(genotype, m.median_ms);
+                }
+                None => missing.push((genotype, *network, *purpose)),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(medians);
+        }
+        let models: Vec<Deployable> = missing
+            .iter()
+            .map(|(genotype, network, _)| {
+                Deployable::untrained(genotype.clone(), (*network).clone(), 0)
+            })
+            .collect();
+        let results = match survey(
+            engine,
+            &models,
+            &Protocol::quick(),
+            self.experiment.seed,
+            &mut |report| self.send(report),
+            &|| self.stopped(),
+        ) {
+            Err(SearchError::Probe(ProbeError::Stopped)) => return Err(self.interrupted()),
+            other => other?,
+        };
+        for ((genotype, network, purpose), result) in missing.into_iter().zip(results) {
+            match result {
+                Ok(measurement) => {
+                    let event = measured_event(&genotype, network, purpose, engine, &measurement);
+                    medians.insert(genotype, event.median_ms);
+                    self.store.append(&self.run, &Event::Measured(event))?;
+                }
+                Err(error) => {
+                    let text = format!("{genotype}: {error}");
+                    self.store.append(&self.run, &Event::Warning { text })?;
+                }
+            }
+        }
+        Ok(medians)
+    }
+
+    /// Puts measured latencies beside the predicted ones.
+    pub(super) fn remeasure(&self, finalists: &[Architecture]) -> Result<(), SearchError> {
+        let networks: Vec<Network> = finalists.iter().map(|a| self.network(a)).collect();
+        let list: Vec<(&Architecture, &Network, Purpose)> = finalists
+            .iter()
+            .zip(&networks)
+            .map(|(a, n)| (a, n, Purpose::Front))
+            .collect();
+        self.measure(&self.experiment.engine, &list)?;
+        Ok(())
+    }
+}
+
+fn measured_event(
+    genotype: &str,
+    network: &Network,
+    purpose: Purpose,
+    engine: &str,
+    measurement: &Measurement,
+) -> Measured {
+    let (low, high) = measurement.summary.ci95_ms;
+    Measured {
+        genotype: genotype.to_string(),
+        network_hash: network.hash().to_string(),
+        purpose,
+        engine: engine.to_string(),
+        median_ms: measurement.median_ms(),
+        ci95_ms: [low, high],
+        measurement: serde_json::to_value(measurement).expect("plain data"),
+    }
+}

@@ -1,0 +1,116 @@
+//! The last phase of a search: front members are trained longer, tested once on
+//! the test images, and kept as ONNX and safetensors.
+
+use super::explore::evenly;
+use super::{Report, Search, SearchError};
+use crate::device::ProbeError;
+use crate::evaluate::{TrainError, accuracy, in_parallel};
+use crate::network::onnx::{OnnxOptions, export};
+use crate::space::Architecture;
+use crate::store::{Event, Trained};
+
+/// Front members that are re-measured and trained at the end.
+const FINALISTS: usize = 8;
+
+impl Search<'_> {
+    /// Front members within the limit, thinned to [`FINALISTS`] along the
+    /// front with both ends kept.
+    pub(super) fn finalists(&self) -> Vec<Architecture> {
+        let front: Vec<String> = self
+            .state
+            .front()
+            .iter()
+            .filter(|m| self.within_limit(m.evaluated.latency_ms))
+            .map(|m| m.evaluated.genotype.clone())
+            .collect();
+        evenly(front, FINALISTS)
+            .iter()
+            .filter_map(|genotype| self.space.parse_genotype(genotype).ok())
+            .collect()
+    }
+
+    /// Trains the finalists longer, tests them and keeps their files.
+    pub(super) fn train_finalists(&self, finalists: &[Architecture]) -> Result<(), SearchError> {
+        let device = crate::model::backend::device(self.experiment.backend)?.autodiff();
+        self.send(Report::Phase {
+            name: "training the front",
+            steps: finalists.len(),
+        });
+        let results = in_parallel(finalists.len(), self.experiment.threads, |index| {
+            self.train_finalist(&finalists[index], index, &device)
+        });
+        self.send(Report::PhaseDone);
+        results.into_iter().collect()
+    }
+
+    fn train_finalist(
+        &self,
+        architecture: &Architecture,
+        index: usize,
+        device: &burn::tensor::Device,
+    ) -> Result<(), SearchError> {
+        let genotype = self.space.genotype(architecture);
+        if self.state.trained.contains_key(&genotype) {
+            return Ok(());
+        }
+        if self.stopped() {
+            return Err(self.interrupted());
+        }
+        let network = self.network(architecture);
+        let failed = |error: TrainError| match error {
+            TrainError::Cancelled => Err(self.interrupted()),
+            error => {
+                let text = format!("final training of {genotype}: {error}");
+                self.store.append(&self.run, &Event::Warning { text })?;
+                Ok(())
+            }
+        };
+        let outcome = match self.train(&network, self.experiment.final_epochs, device) {
+            Ok(outcome) => outcome,
+            Err(error) => return failed(error),
+        };
+        let test = match accuracy(
+            &network,
+            &outcome.weights,
+            &self.dataset,
+            &self.dataset.test,
+            device,
+        ) {
+            Ok(test) => test,
+            Err(error) => return failed(error),
+        };
+        let options = OnnxOptions {
+            name: format!("{}-{index}", self.space.name()),
+            metadata: vec![("genotype".into(), genotype.clone())],
+            ..OnnxOptions::default()
+        };
+        let onnx = export(&network, &outcome.weights, &options)
+            .map_err(|e| SearchError::Probe(ProbeError::Export(e)))?;
+        let safetensors = outcome
+            .weights
+            .to_safetensors()
+            .expect("tensors of a network have their shapes");
+        let stem = format!("front-{index}");
+        self.store
+            .put_artefact(&self.run, &format!("{stem}.onnx"), "onnx", &onnx)?;
+        self.store.put_artefact(
+            &self.run,
+            &format!("{stem}.safetensors"),
+            "safetensors",
+            &safetensors,
+        )?;
+        // Last, so that a trained member always has its files.
+        self.store.append(
+            &self.run,
+            &Event::Trained(Trained {
+                genotype,
+                network_hash: network.hash().to_string(),
+                validation_accuracy: outcome.validation_accuracy,
+                test_accuracy: test,
+                curve: serde_json::to_value(&outcome.curve).expect("plain data"),
+            }),
+        )?;
+        self.send(Report::Step(format!("test {:.1} %", 100.0 * test)));
+        Ok(())
+    }
+}
