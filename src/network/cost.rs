@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Network;
+use super::precision::packed_bytes;
 
 /// Costs for one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,7 +13,12 @@ pub struct Costs {
     pub macs: u64,
     /// Learned parameters.
     pub params: u64,
-    /// Largest sum of live activations in bytes, 32-bit floats, executing the
+    /// The learned parameters in bytes, packed node by node at the bit widths
+    /// the nodes carry.
+    #[serde(default)]
+    pub weight_bytes: u64,
+    /// Largest sum of live activations in bytes, at the bit widths the nodes
+    /// carry, executing the
     /// nodes in order and freeing each tensor after its last reader.
     /// Activations and normalisation work in place where their input has no
     /// other reader, as inference engines do.
@@ -23,17 +29,21 @@ impl Network {
     pub fn costs(&self) -> Costs {
         let mut macs = 0;
         let mut params = 0;
+        let mut weight_bytes = 0;
         for node in self.nodes() {
             if node.inputs.is_empty() {
                 continue;
             }
             let inputs = self.input_shapes(node);
             macs += node.op.macs(&inputs, node.shape);
-            params += node.op.params(&inputs);
+            let own = node.op.params(&inputs);
+            params += own;
+            weight_bytes += packed_bytes(own, node.precision.weights);
         }
         Costs {
             macs,
             params,
+            weight_bytes,
             peak_activation_bytes: self.peak_activation_bytes(),
         }
     }
@@ -50,19 +60,38 @@ impl Network {
             last[self.output().0] = usize::MAX;
             last
         };
-        let bytes = |i: usize| self.nodes()[i].shape.bytes_f32() as u64;
+        let bytes = |i: usize| {
+            let node = &self.nodes()[i];
+            packed_bytes(node.shape.elements() as u64, node.precision.activations)
+        };
         let mut live = 0u64;
         let mut peak = 0u64;
         for (index, node) in self.nodes().iter().enumerate() {
-            let in_place = matches!(node.op, Op::BatchNorm | Op::Activation(_) | Op::Flatten)
-                && last_reader[node.inputs[0].0] == index;
+            let in_place = matches!(
+                node.op,
+                Op::BatchNorm
+                    | Op::Activation(_)
+                    | Op::Flatten
+                    | Op::LayerNorm
+                    | Op::RmsNorm
+                    | Op::GroupNorm { .. }
+                    | Op::Rotary { .. }
+                    | Op::Position
+                    | Op::Sinusoidal
+            ) && last_reader[node.inputs[0].0] == index;
             if in_place {
                 // The output takes over the input's buffer: same bytes stay live.
                 peak = peak.max(live);
                 continue;
             }
             live += bytes(index);
-            peak = peak.max(live);
+            let workspace = match node.op {
+                Op::Attention(_) | Op::LinearAttention { .. } => {
+                    node.op.workspace(&self.input_shapes(node))
+                }
+                _ => 0,
+            };
+            peak = peak.max(live + packed_bytes(workspace, node.precision.activations));
             let mut freed: Vec<usize> = node.inputs.iter().map(|i| i.0).collect();
             freed.sort_unstable();
             freed.dedup();

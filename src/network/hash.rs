@@ -27,6 +27,9 @@ impl Network {
             }
             let mut sha = Sha256::new();
             sha.update(serde_json::to_vec(&(&node.op, &node.shape)).expect("plain data"));
+            if !node.precision.is_float() {
+                sha.update([b'q', node.precision.weights, node.precision.activations]);
+            }
             sha.update((inputs.len() as u64).to_le_bytes());
             for input in &inputs {
                 sha.update(input);

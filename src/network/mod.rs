@@ -9,13 +9,15 @@ mod hash;
 #[cfg(feature = "full")]
 pub mod onnx;
 mod op;
+mod precision;
 mod shape;
 mod simplify;
 mod weights;
 
 pub use cost::Costs;
 pub use hash::NetworkHash;
-pub use op::{Activation, Conv, Op, PoolKind, ShapeError};
+pub use op::{Activation, Attention, Conv, Op, PoolKind, ShapeError};
+pub use precision::Precision;
 pub use shape::Shape;
 pub use weights::{Array, ParamSpec, Role, Weights, WeightsError};
 
@@ -32,6 +34,8 @@ pub struct Node {
     pub inputs: Vec<NodeId>,
     /// Output shape of one sample.
     pub shape: Shape,
+    #[serde(default, skip_serializing_if = "Precision::is_float")]
+    pub precision: Precision,
 }
 
 /// A network with one input (node 0) and one output. Nodes stand in
@@ -40,6 +44,9 @@ pub struct Node {
 pub struct Network {
     nodes: Vec<Node>,
     output: NodeId,
+    /// What nodes pushed from here on carry.
+    #[serde(skip)]
+    precision: Precision,
 }
 
 impl Network {
@@ -50,8 +57,10 @@ impl Network {
                 op: Op::Input,
                 inputs: Vec::new(),
                 shape: input,
+                precision: Precision::FLOAT,
             }],
             output: NodeId(0),
+            precision: Precision::FLOAT,
         }
     }
 
@@ -100,9 +109,23 @@ impl Network {
             op,
             inputs: inputs.to_vec(),
             shape,
+            precision: self.precision,
         });
         self.output = NodeId(self.nodes.len() - 1);
         Ok(self.output)
+    }
+
+    /// The bit widths that nodes pushed from here on carry.
+    pub fn set_precision(&mut self, precision: Precision) {
+        // The input has the bit widths of what reads it first.
+        if self.nodes.len() == 1 {
+            self.nodes[0].precision.activations = precision.activations;
+        }
+        self.precision = precision;
+    }
+
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Makes an existing node the output (for builders that end elsewhere than

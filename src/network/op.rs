@@ -109,7 +109,7 @@ pub enum Op {
     /// The network's input; always node 0.
     Input,
     Conv(Conv),
-    /// `y = W x + b` on a flat vector.
+    /// `y = W x + b` on a flat vector, or on every token of a sequence.
     Linear {
         out_features: usize,
         bias: bool,
@@ -123,7 +123,7 @@ pub enum Op {
         stride: usize,
         padding: usize,
     },
-    /// Reduces a feature map to `Cx1x1`.
+    /// Reduces a feature map to `Cx1x1`, a sequence to a vector of its channels.
     GlobalPool {
         kind: PoolKind,
     },
@@ -139,8 +139,82 @@ pub enum Op {
     Zero {
         stride: usize,
     },
-    /// `CxHxW` to a vector of `C*H*W` features.
+    /// `CxHxW` to a vector of `C*H*W` features, a sequence to one of `L*C`.
     Flatten,
+    /// Layer normalisation over the channels of each position, epsilon 1e-5
+    /// (Ba et al. 2016).
+    LayerNorm,
+    /// Root-mean-square normalisation over the channels of each position,
+    /// epsilon 1e-5 (Zhang & Sennrich 2019).
+    RmsNorm,
+    /// Normalisation over groups of channels and all positions, epsilon 1e-5
+    /// (Wu & He 2018).
+    GroupNorm {
+        groups: usize,
+    },
+    /// Scaled dot-product attention of queries, keys and values, which are its
+    /// three inputs; the projections around it are linear layers of their own.
+    Attention(Attention),
+    /// Attention linear in the length: the softmax replaced by the feature map
+    /// `elu(x) + 1` (Katharopoulos et al. 2020, arXiv 2006.16236). Inputs:
+    /// queries, keys, values.
+    LinearAttention {
+        heads: usize,
+        causal: bool,
+    },
+    /// Rotates the two halves of each head by an angle that grows with the
+    /// position (Su et al. 2021, arXiv 2104.09864; base 10,000).
+    Rotary {
+        heads: usize,
+    },
+    /// Token ids to learned vectors.
+    Embedding {
+        vocab: usize,
+        dim: usize,
+    },
+    /// Adds a learned vector of its own to each position.
+    Position,
+    /// Adds the sines and cosines of Vaswani et al. 2017.
+    Sinusoidal,
+    /// Prepends a learned token (Dosovitskiy et al. 2021).
+    ClassToken,
+    /// One token of a sequence, as a vector.
+    Select {
+        index: usize,
+    },
+    /// `CxHxW` to a sequence of `H*W` tokens, row by row.
+    ToTokens,
+}
+
+/// Hyper-parameters of softmax attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Attention {
+    pub heads: usize,
+    /// Fewer heads of keys and values, each shared by a group of queries'
+    /// heads (Ainslie et al. 2023, grouped-query attention).
+    pub kv_heads: usize,
+    /// Positions attend within windows of this many tokens, of this many pixels
+    /// squared on a map (Liu et al. 2021); 0 is the whole.
+    pub window: usize,
+    /// Positions attend to themselves and earlier ones only.
+    pub causal: bool,
+}
+
+impl Attention {
+    /// Height and width of the windows on a tensor of this shape.
+    pub fn windows(&self, shape: Shape) -> (usize, usize) {
+        match (self.window, shape) {
+            (0, _) => shape.spatial(),
+            (w, Shape::Image { .. }) => (w, w),
+            (w, _) => (1, w),
+        }
+    }
+
+    /// Positions that attend to each other.
+    pub fn reach(&self, shape: Shape) -> usize {
+        let (height, width) = self.windows(shape);
+        height * width
+    }
 }
 
 /// Why an operator does not accept its inputs.
@@ -164,6 +238,7 @@ impl Op {
             Op::Input => inputs.is_empty(),
             Op::Add | Op::Concat => !inputs.is_empty(),
             Op::Mul => inputs.len() == 2,
+            Op::Attention(_) | Op::LinearAttention { .. } => inputs.len() == 3,
             _ => inputs.len() == 1,
         };
         if !arity_ok {
@@ -178,10 +253,7 @@ impl Op {
                     width,
                 } = inputs[0]
                 else {
-                    return fail(format!(
-                        "it needs a feature map, not a vector of {}",
-                        inputs[0]
-                    ));
+                    return fail(format!("it needs a feature map, not {}", inputs[0].kind()));
                 };
                 if conv.out_channels == 0 || conv.kernel == 0 || conv.stride == 0 {
                     return fail("channels, kernel and stride must be at least 1".into());
@@ -208,13 +280,18 @@ impl Op {
                 }
             }
             Op::Linear { out_features, .. } => match inputs[0] {
-                Shape::Vector { .. } if out_features > 0 => Ok(Shape::vector(out_features)),
-                Shape::Vector { .. } => fail("it needs at least 1 output feature".into()),
+                _ if out_features == 0 => fail("it needs at least 1 output feature".into()),
+                Shape::Vector { .. } => Ok(Shape::vector(out_features)),
+                Shape::Tokens { length, .. } => Ok(Shape::tokens(length, out_features)),
+                Shape::Ids { .. } => fail(NEEDS_EMBEDDING.into()),
                 image => fail(format!(
                     "it needs a flat vector, not a {image} map (pool globally or flatten first)"
                 )),
             },
-            Op::BatchNorm | Op::Activation(_) => Ok(inputs[0]),
+            Op::BatchNorm | Op::Activation(_) | Op::LayerNorm | Op::RmsNorm => match inputs[0] {
+                Shape::Ids { .. } => fail(NEEDS_EMBEDDING.into()),
+                shape => Ok(shape),
+            },
             Op::Pool {
                 kernel,
                 stride,
@@ -227,10 +304,7 @@ impl Op {
                     width,
                 } = inputs[0]
                 else {
-                    return fail(format!(
-                        "it needs a feature map, not a vector of {}",
-                        inputs[0]
-                    ));
+                    return fail(format!("it needs a feature map, not {}", inputs[0].kind()));
                 };
                 if kernel == 0 || stride == 0 {
                     return fail("kernel and stride must be at least 1".into());
@@ -252,36 +326,52 @@ impl Op {
             }
             Op::GlobalPool { .. } => match inputs[0] {
                 Shape::Image { channels, .. } => Ok(Shape::image(channels, 1, 1)),
-                vector => fail(format!("it needs a feature map, not a vector of {vector}")),
+                Shape::Tokens { channels, .. } => Ok(Shape::vector(channels)),
+                other => fail(format!(
+                    "it needs a feature map or a sequence, not {}",
+                    other.kind()
+                )),
             },
             Op::Add => {
+                if let Shape::Ids { .. } = inputs[0] {
+                    return fail(NEEDS_EMBEDDING.into());
+                }
                 if let Some(other) = inputs.iter().find(|s| **s != inputs[0]) {
                     return fail(format!("{} and {other} cannot be added", inputs[0]));
                 }
                 Ok(inputs[0])
             }
             Op::Mul => {
-                let gate = Shape::image(inputs[0].channels(), 1, 1);
+                if let Shape::Ids { .. } = inputs[0] {
+                    return fail(NEEDS_EMBEDDING.into());
+                }
+                let gate = match inputs[0] {
+                    Shape::Tokens { .. } => inputs[0],
+                    map => Shape::image(map.channels(), 1, 1),
+                };
                 if inputs[1] != inputs[0] && inputs[1] != gate {
                     return fail(format!("{} cannot be scaled by {}", inputs[0], inputs[1]));
                 }
                 Ok(inputs[0])
             }
             Op::Concat => {
-                let spatial = inputs[0].spatial();
-                let flat = matches!(inputs[0], Shape::Vector { .. });
-                if let Some(other) = inputs
-                    .iter()
-                    .find(|s| s.spatial() != spatial || matches!(s, Shape::Vector { .. }) != flat)
-                {
+                let with = |channels: usize| match inputs[0] {
+                    Shape::Image { height, width, .. } => {
+                        Some(Shape::image(channels, height, width))
+                    }
+                    Shape::Vector { .. } => Some(Shape::vector(channels)),
+                    Shape::Tokens { length, .. } => Some(Shape::tokens(length, channels)),
+                    Shape::Ids { .. } => None,
+                };
+                // All alike but for their channels.
+                let misfit = inputs.iter().find(|s| with(s.channels()) != Some(**s));
+                if let Some(other) = misfit {
                     return fail(format!("{} and {other} cannot be concatenated", inputs[0]));
                 }
-                let channels = inputs.iter().map(Shape::channels).sum();
-                Ok(if flat {
-                    Shape::vector(channels)
-                } else {
-                    Shape::image(channels, spatial.0, spatial.1)
-                })
+                match with(inputs.iter().map(Shape::channels).sum()) {
+                    Some(shape) => Ok(shape),
+                    None => fail(NEEDS_EMBEDDING.into()),
+                }
             }
             Op::Zero { stride } => match inputs[0] {
                 Shape::Image {
@@ -293,16 +383,85 @@ impl Op {
                     height.div_ceil(stride),
                     width.div_ceil(stride),
                 )),
-                Shape::Vector { .. } if stride == 1 => Ok(inputs[0]),
+                Shape::Vector { .. } | Shape::Tokens { .. } if stride == 1 => Ok(inputs[0]),
                 other => fail(format!("stride {stride} makes no sense on {other}")),
             },
-            Op::Flatten => Ok(Shape::vector(inputs[0].elements())),
+            Op::Flatten => match inputs[0] {
+                Shape::Ids { .. } => fail(NEEDS_EMBEDDING.into()),
+                shape => Ok(Shape::vector(shape.elements())),
+            },
+            Op::GroupNorm { groups } => match inputs[0] {
+                Shape::Image { channels, .. } | Shape::Tokens { channels, .. } => {
+                    if groups == 0 || !channels.is_multiple_of(groups) {
+                        return fail(format!("{groups} groups do not divide {channels} channels"));
+                    }
+                    Ok(inputs[0])
+                }
+                other => fail(format!(
+                    "it needs a feature map or a sequence, not {}",
+                    other.kind()
+                )),
+            },
+            Op::Attention(attention) => attend(attention, inputs).or_else(fail),
+            Op::LinearAttention { heads, causal } => {
+                if let Shape::Image { .. } = inputs[0]
+                    && causal
+                {
+                    return fail("the positions of a map have no order to be causal in".into());
+                }
+                let attention = Attention {
+                    heads,
+                    kv_heads: heads,
+                    window: 0,
+                    causal: false,
+                };
+                attend(attention, inputs).or_else(fail)
+            }
+            Op::Rotary { heads } => match inputs[0] {
+                Shape::Tokens { channels, .. } => {
+                    if heads == 0 || !channels.is_multiple_of(2 * heads) {
+                        return fail(format!(
+                            "{heads} heads do not divide {channels} channels into even parts"
+                        ));
+                    }
+                    Ok(inputs[0])
+                }
+                other => fail(format!("it needs a sequence, not {}", other.kind())),
+            },
+            Op::Embedding { vocab, dim } => match inputs[0] {
+                Shape::Ids { length } if vocab > 0 && dim > 0 => Ok(Shape::tokens(length, dim)),
+                Shape::Ids { .. } => fail("vocabulary and width must be at least 1".into()),
+                other => fail(format!("it needs token ids, not {}", other.kind())),
+            },
+            Op::Position | Op::Sinusoidal => match inputs[0] {
+                Shape::Tokens { .. } => Ok(inputs[0]),
+                other => fail(format!("it needs a sequence, not {}", other.kind())),
+            },
+            Op::ClassToken => match inputs[0] {
+                Shape::Tokens { length, channels } => Ok(Shape::tokens(length + 1, channels)),
+                other => fail(format!("it needs a sequence, not {}", other.kind())),
+            },
+            Op::Select { index } => match inputs[0] {
+                Shape::Tokens { length, channels } if index < length => Ok(Shape::vector(channels)),
+                Shape::Tokens { length, .. } => {
+                    fail(format!("there is no token {index} among {length}, from 0"))
+                }
+                other => fail(format!("it needs a sequence, not {}", other.kind())),
+            },
+            Op::ToTokens => match inputs[0] {
+                Shape::Image {
+                    channels,
+                    height,
+                    width,
+                } => Ok(Shape::tokens(height * width, channels)),
+                other => fail(format!("it needs a feature map, not {}", other.kind())),
+            },
         }
     }
 
-    /// Multiply-accumulates for one sample. Convolutions and linear layers
-    /// count; normalisation, activations, pooling and sums do not, as in the
-    /// papers whose figures we compare with.
+    /// Multiply-accumulates for one sample. Convolutions, linear layers and the
+    /// products of attention count; normalisation, activations, pooling and sums
+    /// do not, as in the papers whose figures we compare with.
     pub fn macs(&self, inputs: &[Shape], output: Shape) -> u64 {
         match *self {
             Op::Conv(c) => {
@@ -310,6 +469,14 @@ impl Op {
                 (per_output * output.elements()) as u64
             }
             Op::Linear { out_features, .. } => (inputs[0].elements() * out_features) as u64,
+            // Queries with keys, then the weights with the values.
+            Op::Attention(a) => 2 * output.elements() as u64 * a.reach(inputs[0]) as u64,
+            // Keys with values to a state a head, then queries with the states,
+            // and the normaliser.
+            Op::LinearAttention { heads, .. } => {
+                let head = inputs[0].channels() / heads.max(1);
+                output.elements() as u64 * (2 * head as u64 + 1)
+            }
             _ => 0,
         }
     }
@@ -324,13 +491,91 @@ impl Op {
                 (weights + if c.bias { c.out_channels } else { 0 }) as u64
             }
             Op::Linear { out_features, bias } => {
-                let weights = inputs[0].elements() * out_features;
+                let weights = features(inputs[0]) * out_features;
                 (weights + if bias { out_features } else { 0 }) as u64
             }
-            Op::BatchNorm => 2 * inputs[0].channels() as u64,
+            Op::BatchNorm | Op::LayerNorm | Op::GroupNorm { .. } => 2 * inputs[0].channels() as u64,
+            Op::RmsNorm | Op::ClassToken => inputs[0].channels() as u64,
+            Op::Embedding { vocab, dim } => (vocab * dim) as u64,
+            Op::Position => inputs[0].elements() as u64,
             _ => 0,
         }
     }
+
+    /// Numbers of one sample that the operator needs beside its inputs and its
+    /// output: the attention weights.
+    pub fn workspace(&self, inputs: &[Shape]) -> u64 {
+        match *self {
+            Op::Attention(a) => {
+                let (height, width) = inputs[0].spatial();
+                (a.heads * height * width) as u64 * a.reach(inputs[0]) as u64
+            }
+            Op::LinearAttention { heads, causal } => {
+                let channels = inputs[0].channels();
+                let states = (channels * channels / heads.max(1)) as u64;
+                // A state a position where later ones must not be seen.
+                states * if causal { inputs[0].length() as u64 } else { 1 }
+            }
+            _ => 0,
+        }
+    }
+}
+
+const NEEDS_EMBEDDING: &str = "token ids go into an `embedding` first";
+
+/// Features a linear layer reads: all of a vector, those of one token.
+pub(super) fn features(input: Shape) -> usize {
+    match input {
+        Shape::Tokens { channels, .. } => channels,
+        other => other.elements(),
+    }
+}
+
+/// The output of attention over queries, keys and values.
+fn attend(attention: Attention, inputs: &[Shape]) -> Result<Shape, String> {
+    let [queries, keys, values] = *inputs else {
+        return Err("it needs queries, keys and values".into());
+    };
+    let Attention {
+        heads,
+        kv_heads,
+        window,
+        causal,
+    } = attention;
+    if !matches!(queries, Shape::Image { .. } | Shape::Tokens { .. }) {
+        return Err(format!(
+            "it needs a feature map or a sequence, not {}",
+            queries.kind()
+        ));
+    }
+    if causal && !matches!(queries, Shape::Tokens { .. }) {
+        return Err("the positions of a map have no order to be causal in".into());
+    }
+    if heads == 0 || kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
+        return Err(format!(
+            "{kv_heads} heads of keys and values do not divide {heads} heads of queries"
+        ));
+    }
+    let width = queries.channels();
+    if !width.is_multiple_of(heads) {
+        return Err(format!("{heads} heads do not divide {width} channels"));
+    }
+    if keys != values
+        || keys.spatial() != queries.spatial()
+        || std::mem::discriminant(&keys) != std::mem::discriminant(&queries)
+        || keys.channels() != width / heads * kv_heads
+    {
+        return Err(format!(
+            "queries of {queries} need keys and values alike, of {} channels",
+            width / heads * kv_heads
+        ));
+    }
+    let (height, length) = queries.spatial();
+    let (rows, columns) = attention.windows(queries);
+    if window > 0 && (!height.is_multiple_of(rows) || !length.is_multiple_of(columns)) {
+        return Err(format!("windows of {window} do not divide {queries}"));
+    }
+    Ok(queries)
 }
 
 /// Output size of a sliding window, `None` where the window does not fit once.
@@ -381,6 +626,30 @@ impl fmt::Display for Op {
             Op::Concat => write!(f, "concat"),
             Op::Zero { .. } => write!(f, "zero"),
             Op::Flatten => write!(f, "flatten"),
+            Op::LayerNorm => write!(f, "layernorm"),
+            Op::RmsNorm => write!(f, "rmsnorm"),
+            Op::GroupNorm { groups } => write!(f, "groupnorm({groups})"),
+            Op::Attention(a) => {
+                write!(f, "attention({} heads", a.heads)?;
+                if a.kv_heads != a.heads {
+                    write!(f, ", {} of keys", a.kv_heads)?;
+                }
+                if a.window > 0 {
+                    write!(f, ", window {}", a.window)?;
+                }
+                write!(f, "{})", if a.causal { ", causal" } else { "" })
+            }
+            Op::LinearAttention { heads, causal } => {
+                let causal = if *causal { ", causal" } else { "" };
+                write!(f, "linear attention({heads} heads{causal})")
+            }
+            Op::Rotary { .. } => write!(f, "rotary"),
+            Op::Embedding { vocab, dim } => write!(f, "embedding({vocab}, {dim})"),
+            Op::Position => write!(f, "position"),
+            Op::Sinusoidal => write!(f, "sinusoidal"),
+            Op::ClassToken => write!(f, "class token"),
+            Op::Select { index } => write!(f, "token {index}"),
+            Op::ToTokens => write!(f, "tokens"),
         }
     }
 }

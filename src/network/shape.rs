@@ -18,6 +18,10 @@ pub enum Shape {
     },
     /// A flat feature vector.
     Vector { features: usize },
+    /// A sequence of feature vectors, position by position (`L x C`).
+    Tokens { length: usize, channels: usize },
+    /// A sequence of token ids, whole numbers below a vocabulary's size.
+    Ids { length: usize },
 }
 
 impl Shape {
@@ -33,19 +37,47 @@ impl Shape {
         Shape::Vector { features }
     }
 
-    /// Number of channels, or of features for a flat vector.
+    pub const fn tokens(length: usize, channels: usize) -> Self {
+        Shape::Tokens { length, channels }
+    }
+
+    pub const fn ids(length: usize) -> Self {
+        Shape::Ids { length }
+    }
+
+    /// Number of channels, or of features for a flat vector; 1 for ids.
     pub fn channels(&self) -> usize {
         match *self {
             Shape::Image { channels, .. } => channels,
+            Shape::Tokens { channels, .. } => channels,
             Shape::Vector { features } => features,
+            Shape::Ids { .. } => 1,
         }
     }
 
-    /// Height and width; `(1, 1)` for a flat vector.
+    /// Number of positions of a sequence; 1 for anything else.
+    pub fn length(&self) -> usize {
+        match *self {
+            Shape::Tokens { length, .. } | Shape::Ids { length } => length,
+            _ => 1,
+        }
+    }
+
+    /// Height and width; `(1, 1)` for a flat vector, one row for a sequence.
     pub fn spatial(&self) -> (usize, usize) {
         match *self {
             Shape::Image { height, width, .. } => (height, width),
             Shape::Vector { .. } => (1, 1),
+            Shape::Tokens { length, .. } | Shape::Ids { length } => (1, length),
+        }
+    }
+
+    /// What it is in words: `a vector of 10`, `a 3x8x8 map`.
+    pub fn kind(&self) -> String {
+        match self {
+            Shape::Image { .. } => format!("a {self} map"),
+            Shape::Vector { .. } => format!("a vector of {self}"),
+            Shape::Tokens { .. } | Shape::Ids { .. } => self.to_string(),
         }
     }
 
@@ -60,7 +92,7 @@ impl Shape {
         4 * self.elements()
     }
 
-    /// The dimensions without the batch: `[C, H, W]` or `[F]`.
+    /// The dimensions without the batch: `[C, H, W]`, `[F]`, `[L, C]` or `[L]`.
     pub fn dims(&self) -> Vec<usize> {
         match *self {
             Shape::Image {
@@ -69,6 +101,8 @@ impl Shape {
                 width,
             } => vec![channels, height, width],
             Shape::Vector { features } => vec![features],
+            Shape::Tokens { length, channels } => vec![length, channels],
+            Shape::Ids { length } => vec![length],
         }
     }
 }
@@ -82,6 +116,8 @@ impl fmt::Display for Shape {
                 width,
             } => write!(f, "{channels}x{height}x{width}"),
             Shape::Vector { features } => write!(f, "{features}"),
+            Shape::Tokens { length, channels } => write!(f, "{length} tokens of {channels}"),
+            Shape::Ids { length } => write!(f, "{length} token ids"),
         }
     }
 }

@@ -52,6 +52,7 @@ impl Network {
                 op,
                 inputs,
                 shape: node.shape,
+                precision: node.precision,
             });
         }
         prune(&rewritten, alias[self.output().0])
@@ -78,10 +79,12 @@ fn prune(nodes: &[Node], output: NodeId) -> Network {
             op: node.op,
             inputs: node.inputs.iter().map(|i| new_id[i.0]).collect(),
             shape: node.shape,
+            precision: node.precision,
         });
     }
     Network {
         nodes: kept,
         output: new_id[output.0],
+        precision: Default::default(),
     }
 }

@@ -145,3 +145,31 @@ fn weights_survive_safetensors_and_refuse_other_networks() {
         .unwrap();
     assert!(back.check(&other).is_err());
 }
+
+#[test]
+fn bit_widths_count_in_bytes_and_in_the_hash_only_where_set() {
+    let build = |precision: Precision| {
+        let mut net = Network::new(Shape::image(3, 8, 8));
+        net.set_precision(precision);
+        net.push(Op::Conv(Conv::same(5, 3, 1)), &[NodeId(0)])
+            .unwrap();
+        net
+    };
+    let float = build(Precision::FLOAT);
+    let int4 = build(Precision {
+        weights: 4,
+        activations: 8,
+    });
+    assert_eq!(float.costs().weight_bytes, 4 * 135);
+    // 135 half bytes, rounded up; feature maps of one byte a number.
+    assert_eq!(int4.costs().weight_bytes, 68);
+    assert_eq!(int4.costs().peak_activation_bytes, (3 + 5) * 64);
+    assert_ne!(float.hash(), int4.hash());
+    let json = serde_json::to_string(&float).unwrap();
+    assert!(!json.contains("precision"), "{json}");
+    let json = serde_json::to_string(&int4).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Network>(&json).unwrap().costs(),
+        int4.costs()
+    );
+}

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::op::features;
 use super::{Network, NodeId, Op};
 
 /// What a tensor is to its operator.
@@ -82,7 +83,7 @@ impl Network {
                     }
                 }
                 Op::Linear { out_features, bias } => {
-                    need(Role::Weight, vec![out_features, input.elements()]);
+                    need(Role::Weight, vec![out_features, features(input)]);
                     if bias {
                         need(Role::Bias, vec![out_features]);
                     }
@@ -97,6 +98,14 @@ impl Network {
                         need(role, vec![input.channels()]);
                     }
                 }
+                Op::LayerNorm | Op::GroupNorm { .. } => {
+                    need(Role::Weight, vec![input.channels()]);
+                    need(Role::Bias, vec![input.channels()]);
+                }
+                Op::RmsNorm => need(Role::Weight, vec![input.channels()]),
+                Op::Embedding { vocab, dim } => need(Role::Weight, vec![vocab, dim]),
+                Op::Position => need(Role::Weight, vec![input.length(), input.channels()]),
+                Op::ClassToken => need(Role::Weight, vec![1, input.channels()]),
                 _ => {}
             }
         }
@@ -138,18 +147,27 @@ pub enum WeightsError {
 }
 
 impl Weights {
-    /// He-initialised weights (He et al. 2015), unit batch norms and zero
-    /// biases. Equal seeds give equal weights on every platform.
+    /// He-initialised weights (He et al. 2015), unit normalisations, zero biases;
+    /// embeddings, positions and class tokens with a deviation of 0.02 (as in
+    /// the GPT and ViT papers). Equal seeds give equal weights on every platform.
     pub fn random(network: &Network, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut tensors = BTreeMap::new();
         for spec in network.param_specs() {
-            let is_norm = matches!(network.node(spec.node).op, Op::BatchNorm);
+            let op = network.node(spec.node).op;
+            let is_norm = matches!(
+                op,
+                Op::BatchNorm | Op::LayerNorm | Op::RmsNorm | Op::GroupNorm { .. }
+            );
+            let is_table = matches!(op, Op::Embedding { .. } | Op::Position | Op::ClassToken);
             let data = match spec.role {
                 Role::Weight if !is_norm => {
                     let fan_in: usize = spec.dims[1..].iter().product();
                     // A uniform law with the variance 2 / fan_in.
-                    let bound = (6.0 / fan_in as f32).sqrt();
+                    let bound = match is_table {
+                        true => 0.02 * 3f32.sqrt(),
+                        false => (6.0 / fan_in as f32).sqrt(),
+                    };
                     (0..spec.elements())
                         .map(|_| rng.random_range(-bound..bound))
                         .collect()

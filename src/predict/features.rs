@@ -374,13 +374,24 @@ impl Fusion {
             }
             Op::Pool { kernel, stride, .. } => (KernelKind::Pool, kernel, stride, 1),
             Op::GlobalPool { .. } => (KernelKind::GlobalPool, 1, 1, 1),
+            // At every position: what a pointwise convolution does.
+            Op::Linear { .. } if node.shape.length() > 1 => (KernelKind::Pointwise, 1, 1, 1),
+            Op::Attention(_) | Op::LinearAttention { .. } => (KernelKind::Pointwise, 1, 1, 1),
             Op::Linear { .. } => (KernelKind::Linear, 1, 1, 1),
             Op::Add | Op::Mul if node.inputs.len() == 1 => return None,
             Op::Add | Op::Mul => (KernelKind::Elementwise, 1, 1, 1),
-            Op::BatchNorm | Op::Activation(_) => (KernelKind::Pointfunction, 1, 1, 1),
-            Op::Concat => (KernelKind::Concat, 1, 1, 1),
+            Op::BatchNorm
+            | Op::Activation(_)
+            | Op::LayerNorm
+            | Op::RmsNorm
+            | Op::GroupNorm { .. }
+            | Op::ToTokens => (KernelKind::Pointfunction, 1, 1, 1),
+            Op::Rotary { .. } | Op::Embedding { .. } | Op::Position | Op::Sinusoidal => {
+                (KernelKind::Elementwise, 1, 1, 1)
+            }
+            Op::Concat | Op::ClassToken => (KernelKind::Concat, 1, 1, 1),
             Op::Zero { stride } => (KernelKind::Zero, 1, stride, 1),
-            Op::Input | Op::Flatten => return None,
+            Op::Input | Op::Flatten | Op::Select { .. } => return None,
         };
         let (height, width) = node.shape.spatial();
         let out_pixels = height * width;

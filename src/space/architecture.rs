@@ -10,6 +10,9 @@ use super::walk::{Chooser, walk};
 use super::{Space, elaborate::Program};
 use crate::network::Network;
 
+/// Attempts of mutation and crossover to keep to the constraints.
+const TRIES: usize = 64;
+
 /// Decisions in program order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Architecture {
@@ -232,16 +235,28 @@ impl Space {
         Ok(architecture)
     }
 
-    /// Draws an architecture uniformly among all of them, however conditions
-    /// and depths vary.
-    pub fn sample(&self, rng: &mut impl Rng) -> Architecture {
+    /// Draws an architecture uniformly among all of them, whether or not it
+    /// keeps to the constraints.
+    pub(super) fn draw(&self, rng: &mut impl Rng) -> Architecture {
         let index = below(self.count(), rng);
         self.unrank(&index)
     }
 
     /// A neighbour: one decision drawn anew among its other options, and those
-    /// that only now exist drawn too. In a space of one architecture, itself.
+    /// that only now exist drawn too, keeping to the constraints. Itself where
+    /// no other was found, as in a space of one architecture.
     pub fn mutate(&self, architecture: &Architecture, rng: &mut impl Rng) -> Architecture {
+        for _ in 0..TRIES {
+            let mutant = self.vary(architecture, rng);
+            if self.admits(&mutant) {
+                return mutant;
+            }
+        }
+        architecture.clone()
+    }
+
+    /// A neighbour, whether or not it keeps to the constraints.
+    pub(super) fn vary(&self, architecture: &Architecture, rng: &mut impl Rng) -> Architecture {
         let mut options = Options {
             architecture,
             open: Vec::new(),
@@ -272,13 +287,29 @@ impl Space {
     }
 
     /// Uniform crossover: each decision from either parent with equal chance;
-    /// decisions neither parent has are drawn.
+    /// decisions neither parent has are drawn. The mother where no child that
+    /// keeps to the constraints was found.
     pub fn crossover(
         &self,
         mother: &Architecture,
         father: &Architecture,
         rng: &mut impl Rng,
     ) -> Architecture {
+        for _ in 0..TRIES {
+            match self.cross(mother, father, rng) {
+                Some(child) if self.admits(&child) => return child,
+                _ => {}
+            }
+        }
+        mother.clone()
+    }
+
+    fn cross(
+        &self,
+        mother: &Architecture,
+        father: &Architecture,
+        rng: &mut impl Rng,
+    ) -> Option<Architecture> {
         let from_mother: Vec<bool> = (0..self.program().choices.len())
             .map(|_| rng.random_bool(0.5))
             .collect();
@@ -290,7 +321,6 @@ impl Space {
             first.option(c).or_else(|| second.option(c))
         };
         self.derive(&preferred, rng)
-            .unwrap_or_else(|| mother.clone())
     }
 
     fn derive<R: Rng>(

@@ -11,11 +11,36 @@ pub struct Name {
 #[derive(Debug, Clone, PartialEq)]
 pub struct File {
     pub name: Name,
-    pub input: Option<(Vec<usize>, Span)>,
+    pub input: Option<(Input, Span)>,
     pub classes: Option<(i64, Span)>,
     pub lets: Vec<(Name, Expr)>,
+    pub requires: Vec<Require>,
     pub blocks: Vec<Block>,
     pub network: Option<(Vec<Stmt>, Span)>,
+}
+
+/// What one sample is. Sizes are expressions so that they may be choices.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// `image 3x32x32`: channels, height, width.
+    Image(Vec<usize>),
+    /// `image 3x{128, 160}`: channels, and the side of a square, a choice.
+    Square(usize, Expr),
+    /// `tokens 256 vocab 32000`: ids below the vocabulary's size.
+    Tokens { length: Expr, vocab: i64 },
+    /// `sequence 49x40`: steps of so many features.
+    Sequence(Vec<usize>),
+    /// `tabular 32`: so many features.
+    Tabular(i64),
+}
+
+/// `require params < 5M`: a bound on a cost, kept to by sampling.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Require {
+    pub metric: Name,
+    pub sign: Binary,
+    pub bound: Expr,
+    pub span: Span,
 }
 
 /// A named, reusable piece of network with parameters.
@@ -110,12 +135,16 @@ pub enum Flow {
     /// A tensor sent through operators.
     Through(Box<Flow>, Vec<Call>),
     Sum(Vec<Flow>),
+    /// `x * gate`: element-wise, the second may be a gate of `Cx1x1`.
+    Product(Box<Flow>, Box<Flow>),
     Concat(Vec<Flow>),
-    /// `pick 2 {a, b, c}`: the sum of so many distinct ones, to be decided.
+    /// `pick 2 {a, b, c}`: the sum of so many distinct ones, to be decided;
+    /// with `through { ... }` each goes through a body of its own first.
     Pick {
         name: Option<Name>,
         count: usize,
         from: Vec<Name>,
+        through: Option<Vec<Stmt>>,
         span: Span,
     },
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
+use super::bundle::Bundle;
+
 /// A half-open range of bytes in the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
@@ -69,13 +71,14 @@ impl Problem {
         }
     }
 
-    fn report(self, source: &Arc<NamedSource<String>>) -> Report {
+    fn report(self, bundle: &Bundle) -> Report {
+        let (source, span) = bundle.locate(self.span);
         Report {
             message: self.message,
             label: self.label,
-            span: self.span.into(),
+            span: span.into(),
             help: self.help,
-            source_text: source.clone(),
+            source_text: Arc::new(NamedSource::new(&source.name, source.text.clone())),
         }
     }
 }
@@ -109,8 +112,10 @@ pub struct SpaceError {
 }
 
 impl SpaceError {
-    pub(super) fn new(name: &str, text: &str, problems: Vec<Problem>) -> Self {
-        let source_text = Arc::new(NamedSource::new(name, text.to_string()));
+    pub(super) fn new(bundle: &Bundle, problems: Vec<Problem>) -> Self {
+        let (source, _) = bundle.locate(Span::default());
+        let name = &source.name;
+        let source_text = Arc::new(NamedSource::new(name, source.text.clone()));
         SpaceError {
             name: name.to_string(),
             count: problems.len(),
@@ -119,10 +124,7 @@ impl SpaceError {
             } else {
                 "errors"
             },
-            reports: problems
-                .iter()
-                .map(|p| p.clone().report(&source_text))
-                .collect(),
+            reports: problems.iter().map(|p| p.clone().report(bundle)).collect(),
             source_text,
             problems,
         }

@@ -5,6 +5,8 @@
 mod analyse;
 mod architecture;
 mod ast;
+mod bundle;
+mod constraint;
 mod elaborate;
 mod error;
 mod lexer;
@@ -14,6 +16,8 @@ mod step;
 mod walk;
 
 pub use architecture::{Architecture, GenotypeError};
+pub use bundle::{Loader, Source};
+pub use constraint::{Constraint, Metric};
 pub use error::{Problem, SpaceError, Span};
 pub use step::{Choice, ChoiceId, ChoiceKind};
 
@@ -26,6 +30,7 @@ use sha2::{Digest, Sha256};
 
 use crate::network::Shape;
 use analyse::Analysis;
+use bundle::Bundle;
 use elaborate::Program;
 
 /// A checked search space: every architecture in it has fitting shapes.
@@ -38,6 +43,8 @@ pub struct Space {
     by_path: HashMap<String, ChoiceId>,
     count: BigUint,
     analysis: Mutex<Analysis>,
+    /// An architecture that keeps to the constraints, where there are any.
+    witness: Option<Architecture>,
 }
 
 /// Why a space could not be loaded.
@@ -55,24 +62,59 @@ pub enum LoadError {
 }
 
 impl Space {
-    /// Reads and checks a `.space` file.
+    /// Reads and checks a `.space` file with the libraries it imports.
     ///
     /// # Errors
     /// When the file cannot be read or is not a valid space.
     pub fn load(path: &Path) -> Result<Space, LoadError> {
-        let text = std::fs::read_to_string(path).map_err(|source| LoadError::Read {
+        let read = |path: &Path| std::fs::read_to_string(path);
+        let text = read(path).map_err(|source| LoadError::Read {
             path: path.to_path_buf(),
             source,
         })?;
-        Ok(Space::parse(&path.display().to_string(), &text)?)
+        let mut import = |from: &str, import: &str| {
+            let path = Path::new(from).with_file_name("").join(import);
+            let text = read(&path)
+                .map_err(|error| format!("cannot import {}: {error}", path.display()))?;
+            let name = path.display().to_string();
+            Ok(Source { name, text })
+        };
+        Ok(Space::parse_with(
+            &path.display().to_string(),
+            &text,
+            &mut import,
+        )?)
     }
 
-    /// Parses and checks a space; `origin` names the source in errors.
+    /// Parses and checks a space that imports nothing (or whose imports were
+    /// bundled into it, as in [`text`](Self::text)); `origin` names the source
+    /// in errors.
     ///
     /// # Errors
     /// Every problem found, each with its place and a remedy where one is known.
     pub fn parse(origin: &str, text: &str) -> Result<Space, Box<SpaceError>> {
-        let fail = |problems| Box::new(SpaceError::new(origin, text, problems));
+        Space::check(Bundle::single(origin, text))
+    }
+
+    /// The same, with a function that finds imports: given the importing file's
+    /// name and the path as written, the file, or why it cannot be had.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), and imports that cannot be had.
+    pub fn parse_with(
+        origin: &str,
+        text: &str,
+        import: Loader<'_>,
+    ) -> Result<Space, Box<SpaceError>> {
+        match Bundle::load(origin, text, import) {
+            Ok(bundle) => Space::check(bundle),
+            Err((bundle, problems)) => Err(Box::new(SpaceError::new(&bundle, problems))),
+        }
+    }
+
+    fn check(bundle: Bundle) -> Result<Space, Box<SpaceError>> {
+        let text = &bundle.text;
+        let fail = |problems| Box::new(SpaceError::new(&bundle, problems));
         let file = parser::parse(text).map_err(fail)?;
         let program = Arc::new(elaborate::elaborate(&file).map_err(fail)?);
         let mut analysis = Analysis::new(program.clone()).map_err(|fault| {
@@ -98,7 +140,7 @@ impl Space {
             .enumerate()
             .map(|(id, c)| (c.path.clone(), id))
             .collect();
-        Ok(Space {
+        let mut space = Space {
             name: file.name.text.clone(),
             text: text.to_string(),
             hash: hash(text),
@@ -106,14 +148,17 @@ impl Space {
             by_path,
             count,
             analysis: Mutex::new(analysis),
-        })
+            witness: None,
+        };
+        space.witness = space.find_witness().map_err(|p| fail(vec![p]))?;
+        Ok(space)
     }
 
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The source text.
+    /// The source text, with what it imports: it needs no other file.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -124,9 +169,10 @@ impl Space {
         &self.hash
     }
 
-    /// Shape of one input sample.
-    pub fn input(&self) -> Shape {
-        self.program.input
+    /// The shapes one input sample may have: several where the space chooses
+    /// among resolutions.
+    pub fn inputs(&self) -> &[Shape] {
+        &self.program.inputs
     }
 
     /// Every choice point, in program order.
@@ -155,7 +201,7 @@ impl Space {
         Architecture::new(analysis.unrank(index))
     }
 
-    /// Every architecture, by index.
+    /// Every architecture that keeps to the constraints, by index.
     pub fn enumerate(&self) -> impl Iterator<Item = Architecture> + '_ {
         let mut next = BigUint::default();
         std::iter::from_fn(move || {
@@ -165,6 +211,7 @@ impl Space {
                 architecture
             })
         })
+        .filter(|architecture| self.admits(architecture))
     }
 
     fn program(&self) -> &Program {

@@ -3,7 +3,7 @@
 //! [`SIGNATURES`] and one arm of [`OpKind::emit`].
 
 use super::step::Value;
-use crate::network::{Activation, Conv, Network, NodeId, Op, PoolKind, Shape};
+use crate::network::{Activation, Attention, Conv, Network, NodeId, Op, PoolKind, Shape};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpKind {
@@ -21,6 +21,20 @@ pub enum OpKind {
     Identity,
     Zero,
     Act(Activation),
+    LayerNorm,
+    RmsNorm,
+    GroupNorm,
+    Attention,
+    LinearAttention,
+    Mlp,
+    Glu,
+    Embedding,
+    Position,
+    Sinusoidal,
+    ClassToken,
+    Select,
+    Tokens,
+    Patchify,
 }
 
 /// A parameter's name and what it is when not given.
@@ -79,7 +93,7 @@ macro_rules! signature {
     };
 }
 
-pub const SIGNATURES: [Signature; 16] = [
+pub const SIGNATURES: [Signature; 30] = [
     signature!("conv", OpKind::Conv, &CONV),
     signature!(
         "depthwise",
@@ -114,7 +128,7 @@ pub const SIGNATURES: [Signature; 16] = [
     signature!(
         "se",
         OpKind::SqueezeExcite,
-        &[int("reduction", 4), int("multiple", 8)]
+        &[int("reduction", 4), int("multiple", 8), int("to", 0)]
     ),
     signature!("flatten", OpKind::Flatten, &[]),
     signature!("skip", OpKind::Identity, &[]),
@@ -122,6 +136,49 @@ pub const SIGNATURES: [Signature; 16] = [
     signature!("zero", OpKind::Zero, &[int("stride", 1)]),
     signature!("none", OpKind::Zero, &[int("stride", 1)]),
     signature!("relu", OpKind::Act(Activation::Relu), &[]),
+    signature!("layernorm", OpKind::LayerNorm, &[]),
+    signature!("rmsnorm", OpKind::RmsNorm, &[]),
+    signature!("groupnorm", OpKind::GroupNorm, &[needed("groups")]),
+    signature!(
+        "attention",
+        OpKind::Attention,
+        &[
+            needed("heads"),
+            int("dim", 0),
+            int("kv_heads", 0),
+            int("window", 0),
+            flag("causal", false),
+            flag("rope", false),
+            flag("bias", true)
+        ]
+    ),
+    signature!(
+        "linear_attention",
+        OpKind::LinearAttention,
+        &[
+            needed("heads"),
+            int("dim", 0),
+            flag("causal", false),
+            flag("bias", true)
+        ]
+    ),
+    signature!("mlp", OpKind::Mlp, &[needed("hidden"), flag("bias", true)]),
+    signature!("glu", OpKind::Glu, &[needed("hidden"), flag("bias", false)]),
+    signature!(
+        "embedding",
+        OpKind::Embedding,
+        &[needed("vocab"), needed("dim")]
+    ),
+    signature!("position", OpKind::Position, &[]),
+    signature!("sinusoidal", OpKind::Sinusoidal, &[]),
+    signature!("class_token", OpKind::ClassToken, &[]),
+    signature!("select", OpKind::Select, &[int("index", 0)]),
+    signature!("tokens", OpKind::Tokens, &[]),
+    signature!(
+        "patchify",
+        OpKind::Patchify,
+        &[needed("patch"), needed("dim")]
+    ),
 ];
 
 /// An operator as the file wrote it: some names fix the kernel (`conv3x3`).
@@ -288,7 +345,10 @@ impl OpKind {
                 // Hu et al. 2018, in the form of MobileNetV3 (hard sigmoid gate).
                 let channels = shape.channels();
                 let (reduction, multiple) = (size(0, 1)?, size(1, 1)?);
-                let squeezed = (channels.div_ceil(reduction)).next_multiple_of(multiple);
+                let squeezed = match size(2, 0)? {
+                    0 => (channels.div_ceil(reduction)).next_multiple_of(multiple),
+                    given => given,
+                };
                 let x = push(
                     Op::GlobalPool {
                         kind: PoolKind::Avg,
@@ -310,6 +370,143 @@ impl OpKind {
                 at,
             ),
             OpKind::Act(a) => push(Op::Activation(a), at),
+            OpKind::LayerNorm => push(Op::LayerNorm, at),
+            OpKind::RmsNorm => push(Op::RmsNorm, at),
+            OpKind::GroupNorm => push(
+                Op::GroupNorm {
+                    groups: size(0, 1)?,
+                },
+                at,
+            ),
+            OpKind::Attention => {
+                let heads = size(0, 1)?;
+                let kv_heads = match size(2, 0)? {
+                    0 => heads,
+                    given => given,
+                };
+                let attention = Attention {
+                    heads,
+                    kv_heads,
+                    window: size(3, 0)?,
+                    causal: flag(4)?,
+                };
+                let head = HeadShape::of(shape, heads, size(1, 0)?)?;
+                let rotary = flag(5)?;
+                let core = Op::Attention(attention);
+                head.attend(net, at, kv_heads, core, rotary, flag(6)?)
+            }
+            OpKind::LinearAttention => {
+                let heads = size(0, 1)?;
+                let core = Op::LinearAttention {
+                    heads,
+                    causal: flag(2)?,
+                };
+                let head = HeadShape::of(shape, heads, size(1, 0)?)?;
+                head.attend(net, at, heads, core, false, flag(3)?)
+            }
+            OpKind::Mlp => {
+                let bias = flag(1)?;
+                let x = project(net, at, size(0, 1)?, bias)?;
+                let x = add(net, Op::Activation(Activation::Gelu), &[x])?;
+                project(net, x, shape.channels(), bias)
+            }
+            OpKind::Glu => {
+                // Shazeer 2020 (arXiv 2002.05202): the SwiGLU variant.
+                let (hidden, bias) = (size(0, 1)?, flag(1)?);
+                let gate = project(net, at, hidden, bias)?;
+                let gate = add(net, Op::Activation(Activation::Swish), &[gate])?;
+                let up = project(net, at, hidden, bias)?;
+                let x = add(net, Op::Mul, &[up, gate])?;
+                project(net, x, shape.channels(), bias)
+            }
+            OpKind::Embedding => push(
+                Op::Embedding {
+                    vocab: size(0, 1)?,
+                    dim: size(1, 1)?,
+                },
+                at,
+            ),
+            OpKind::Position => push(Op::Position, at),
+            OpKind::Sinusoidal => push(Op::Sinusoidal, at),
+            OpKind::ClassToken => push(Op::ClassToken, at),
+            OpKind::Select => push(Op::Select { index: size(0, 0)? }, at),
+            OpKind::Tokens => push(Op::ToTokens, at),
+            OpKind::Patchify => {
+                let patch = size(0, 1)?;
+                let conv = Conv {
+                    padding: 0,
+                    ..Conv::same(size(1, 1)?, patch, patch).bias(true)
+                };
+                let x = push(Op::Conv(conv), at)?;
+                push(Op::ToTokens, x)
+            }
         }
+    }
+}
+
+fn add(net: &mut Network, op: Op, inputs: &[NodeId]) -> Result<NodeId, String> {
+    net.push(op, inputs).map_err(|e| e.to_string())
+}
+
+/// A linear layer at every position: of a map, a 1x1 convolution.
+fn project(net: &mut Network, at: NodeId, out: usize, bias: bool) -> Result<NodeId, String> {
+    let op = match net.shape(at) {
+        Shape::Image { .. } => Op::Conv(Conv::same(out, 1, 1).bias(bias)),
+        _ => Op::Linear {
+            out_features: out,
+            bias,
+        },
+    };
+    add(net, op, &[at])
+}
+
+/// How many heads attention has, and how wide each is.
+struct HeadShape {
+    heads: usize,
+    dim: usize,
+    /// Of the whole, in and out.
+    channels: usize,
+}
+
+impl HeadShape {
+    /// `dim` 0 shares the channels out evenly.
+    fn of(shape: Shape, heads: usize, dim: usize) -> Result<HeadShape, String> {
+        let channels = shape.channels();
+        let dim = match dim {
+            0 if channels % heads == 0 => channels / heads,
+            0 => {
+                return Err(format!(
+                    "{heads} heads do not divide {channels} channels; give `dim`, the width of a head"
+                ));
+            }
+            given => given,
+        };
+        Ok(HeadShape {
+            heads,
+            dim,
+            channels,
+        })
+    }
+
+    /// The projections to queries, keys and values, the attention itself, and
+    /// the projection back.
+    fn attend(
+        &self,
+        net: &mut Network,
+        at: NodeId,
+        kv_heads: usize,
+        core: Op,
+        rotary: bool,
+        bias: bool,
+    ) -> Result<NodeId, String> {
+        let mut queries = project(net, at, self.heads * self.dim, bias)?;
+        let mut keys = project(net, at, kv_heads * self.dim, bias)?;
+        let values = project(net, at, kv_heads * self.dim, bias)?;
+        if rotary {
+            queries = add(net, Op::Rotary { heads: self.heads }, &[queries])?;
+            keys = add(net, Op::Rotary { heads: kv_heads }, &[keys])?;
+        }
+        let x = add(net, core, &[queries, keys, values])?;
+        project(net, x, self.channels, bias)
     }
 }

@@ -106,6 +106,17 @@ pub enum Extent {
     Channels,
     Height,
     Width,
+    /// Of a sequence; 1 for anything else.
+    Length,
+}
+
+impl Extent {
+    pub const ALL: [(&'static str, Extent); 4] = [
+        ("channels", Extent::Channels),
+        ("height", Extent::Height),
+        ("width", Extent::Width),
+        ("length", Extent::Length),
+    ];
 }
 
 impl Extent {
@@ -114,6 +125,7 @@ impl Extent {
             Extent::Channels => shape.channels(),
             Extent::Height => shape.spatial().0,
             Extent::Width => shape.spatial().1,
+            Extent::Length => shape.length(),
         } as i64)
     }
 }
@@ -270,6 +282,18 @@ pub enum StepKind {
     Decide(ChoiceId, Vec<Term>),
     /// Runs the option decided, of those whose guard holds.
     Choose(ChoiceId, Vec<(Option<Term>, Step)>),
+    /// Option `d` runs the first `least + d` rounds: an elastic depth.
+    Depth {
+        choice: ChoiceId,
+        least: usize,
+        rounds: Vec<Step>,
+    },
+    /// Option `i` makes the network's input the `i`-th shape; comes first.
+    Input(ChoiceId, Vec<Shape>),
+    /// From here on operators carry these bit widths: weights, activations.
+    Precision(Term, Term),
+    /// Runs, then restores the bit widths that held before.
+    KeepPrecision(Box<Step>),
     If(Term, Box<Step>, Box<Step>),
     /// Applies an operator to the current tensor.
     Op(OpKind, Vec<Term>),
@@ -292,6 +316,7 @@ pub enum StepKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Join {
     Sum,
+    Product,
     Concat,
 }
 
@@ -307,6 +332,25 @@ pub enum ChoiceKind {
     Depth,
     /// Which tensors feed a node.
     Inputs,
+    /// The resolution of images, or the length of sequences.
+    Resolution,
+}
+
+impl Step {
+    /// The steps inside, itself included.
+    pub fn size(&self) -> usize {
+        1 + match &self.kind {
+            StepKind::Seq(steps) | StepKind::Depth { rounds: steps, .. } => {
+                steps.iter().map(Step::size).sum()
+            }
+            StepKind::Choose(_, options) => options.iter().map(|(_, s)| s.size()).sum(),
+            StepKind::If(_, then, otherwise) => then.size() + otherwise.size(),
+            StepKind::Scope(_, body) | StepKind::Unit(_, body) | StepKind::KeepPrecision(body) => {
+                body.size()
+            }
+            _ => 0,
+        }
+    }
 }
 
 /// A choice point of the elaborated space.

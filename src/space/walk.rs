@@ -6,7 +6,7 @@ use super::elaborate::Program;
 use super::error::Span;
 use super::ops::OpKind;
 use super::step::*;
-use crate::network::{Network, NodeId, Op, Shape};
+use crate::network::{Network, NodeId, Op, Precision, Shape};
 
 /// Evaluates a condition.
 pub fn condition(term: &Term, shape: Shape, slots: &[Value]) -> Result<bool, String> {
@@ -33,6 +33,28 @@ pub fn apply_op(
     Ok(scratch.shape(at))
 }
 
+/// The bit widths that a `precision` sets.
+pub fn precision(
+    weights: &Term,
+    activations: &Term,
+    shape: Shape,
+    slots: &[Value],
+) -> Result<Precision, String> {
+    let bits = |what: &str, term: &Term| {
+        let value = term.eval(shape, slots)?;
+        match value.as_int() {
+            Some(bits @ 1..=32) => Ok(bits as u8),
+            _ => Err(format!(
+                "the precision of {what} is {value}; it must be 1 to 32 bits"
+            )),
+        }
+    };
+    Ok(Precision {
+        weights: bits("weights", weights)?,
+        activations: bits("activations", activations)?,
+    })
+}
+
 fn tensor(slots: &[Value], slot: usize) -> Result<Shape, String> {
     match slots[slot] {
         Value::Tensor(shape) => Ok(shape),
@@ -49,6 +71,7 @@ pub fn apply_join(join: Join, from: &[usize], slots: &[Value]) -> Result<Shape, 
 fn join_op(join: Join) -> Op {
     match join {
         Join::Sum => Op::Add,
+        Join::Product => Op::Mul,
         Join::Concat => Op::Concat,
     }
 }
@@ -89,7 +112,7 @@ pub struct WalkError {
 pub fn walk(program: &Program, chooser: &mut dyn Chooser) -> Result<Network, WalkError> {
     let mut walker = Walker {
         chooser,
-        net: Network::new(program.input),
+        net: Network::new(program.inputs[0]),
         at: NodeId(0),
         slots: Vec::new(),
         nodes: Vec::new(),
@@ -154,6 +177,33 @@ impl Walker<'_> {
                 }
                 let option = self.chooser.choose(*choice, &open).map_err(at)?;
                 self.run(&options[option].1)
+            }
+            StepKind::Depth {
+                choice,
+                least,
+                rounds,
+            } => {
+                let open: Vec<usize> = (0..=rounds.len() - least).collect();
+                let option = self.chooser.choose(*choice, &open).map_err(at)?;
+                let taken = &rounds[..least + option];
+                taken.iter().try_for_each(|round| self.run(round))
+            }
+            StepKind::Input(choice, shapes) => {
+                let open: Vec<usize> = (0..shapes.len()).collect();
+                let option = self.chooser.choose(*choice, &open).map_err(at)?;
+                self.net = Network::new(shapes[option]);
+                Ok(())
+            }
+            StepKind::Precision(weights, activations) => {
+                let bits = precision(weights, activations, self.shape(), &self.slots);
+                self.net.set_precision(bits.map_err(at)?);
+                Ok(())
+            }
+            StepKind::KeepPrecision(body) => {
+                let before = self.net.precision();
+                self.run(body)?;
+                self.net.set_precision(before);
+                Ok(())
             }
             StepKind::If(term, then, otherwise) => {
                 match condition(term, self.shape(), &self.slots).map_err(at)? {

@@ -29,8 +29,10 @@ pub fn groups(network: &Network) -> Vec<Group> {
     let mut group_of = Vec::with_capacity(network.nodes().len());
     for (index, node) in network.nodes().iter().enumerate() {
         let id = NodeId(index);
-        let follows = matches!(node.op, Op::BatchNorm | Op::Activation(_))
-            && consumers[node.inputs[0].0].len() == 1
+        let follows = matches!(
+            node.op,
+            Op::BatchNorm | Op::LayerNorm | Op::RmsNorm | Op::GroupNorm { .. } | Op::Activation(_)
+        ) && consumers[node.inputs[0].0].len() == 1
             && node.inputs[0] != network.input()
             && node.inputs[0] != network.output();
         if follows {
@@ -86,7 +88,7 @@ pub fn title(op: &Op) -> String {
         Op::Add => "+".into(),
         Op::Mul => "×".into(),
         Op::Zero { stride: s } => format!("zero{}", stride(s)),
-        Op::Input | Op::BatchNorm | Op::Activation(_) | Op::Concat | Op::Flatten => op.to_string(),
+        _ => op.to_string(),
     }
 }
 

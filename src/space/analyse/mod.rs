@@ -21,7 +21,7 @@ use crate::network::Shape;
 use crate::space::elaborate::Program;
 use crate::space::error::{Problem, Span};
 use crate::space::step::*;
-use crate::space::walk::{apply_join, apply_op, apply_residual, condition};
+use crate::space::walk::{apply_join, apply_op, apply_residual, condition, precision};
 
 /// Distinct states after one step.
 const MAX_STATES: usize = 100_000;
@@ -107,7 +107,7 @@ impl Analysis {
 
     fn start(&self) -> State {
         State {
-            shape: self.program.input,
+            shape: self.program.inputs[0],
             slots: Vec::new(),
             shared: BTreeMap::new(),
         }
@@ -177,6 +177,7 @@ impl Analysis {
         self.work += match &step.kind {
             StepKind::Decide(_, terms) => terms.len(),
             StepKind::Choose(_, options) => options.len(),
+            StepKind::Input(_, shapes) => shapes.len(),
             _ => 1,
         };
         if self.work > MAX_WORK && !self.proven {
@@ -243,6 +244,36 @@ impl Analysis {
                 }
                 Ok(Arc::new(ends))
             }
+            StepKind::Depth {
+                choice,
+                least,
+                rounds,
+            } => {
+                let mut ends: BTreeMap<State, BigUint> = BTreeMap::new();
+                for (option, after) in self.depths(*choice, *least, rounds, from)? {
+                    for (end, ways) in after.iter() {
+                        *ends.entry(self.record(end, *choice, option)).or_default() += ways;
+                    }
+                }
+                Ok(Arc::new(ends))
+            }
+            StepKind::Input(choice, shapes) => {
+                let options = self.open(*choice, shapes.len(), from).into_iter();
+                let ends = options
+                    .map(|option| {
+                        let state = self.record(from, *choice, option);
+                        (reshaped(&state, shapes[option]), BigUint::from(1u8))
+                    })
+                    .collect();
+                Ok(Arc::new(ends))
+            }
+            StepKind::Precision(weights, activations) => {
+                match precision(weights, activations, from.shape, &from.slots) {
+                    Ok(_) => self.one(from.clone()),
+                    Err(message) => self.fault(step, message),
+                }
+            }
+            StepKind::KeepPrecision(body) => self.run(body, from),
             StepKind::If(term, then, otherwise) => match condition(term, from.shape, &from.slots) {
                 Ok(true) => self.run(then, from),
                 Ok(false) => self.run(otherwise, from),
@@ -284,6 +315,30 @@ impl Analysis {
                 self.one(state)
             }
         }
+    }
+
+    /// What each open depth ends in: `(option, outcomes)`. All depths share
+    /// their first rounds. The depth itself is recorded after the rounds, which
+    /// cannot depend on it.
+    fn depths(
+        &mut self,
+        choice: ChoiceId,
+        least: usize,
+        rounds: &[Step],
+        from: &State,
+    ) -> Run<Vec<(usize, Outcomes)>> {
+        let open = self.open(choice, rounds.len() - least + 1, from);
+        let deepest = open.last().map_or(0, |option| least + option);
+        let layers = match self.forward(&rounds[..deepest], from) {
+            Ok(layers) => layers,
+            Err(Stop::Fault(mut fault)) => {
+                fault.decisions.insert(0, (choice, deepest - least));
+                return Err(Stop::Fault(fault));
+            }
+            Err(other) => return Err(other),
+        };
+        let layer = |option: usize| (option, layers[least + option].clone());
+        Ok(open.into_iter().map(layer).collect())
     }
 
     fn fault_at<T>(&self, step: &Step, message: String, choice: ChoiceId, option: usize) -> Run<T> {

@@ -73,6 +73,45 @@ impl Analysis {
                 }
                 unreachable!("the index is below the number of ways")
             }
+            StepKind::Depth {
+                choice,
+                least,
+                rounds,
+            } => {
+                for option in self.open(*choice, rounds.len() - least + 1, from) {
+                    let rounds = &rounds[..least + option];
+                    let Ok(layers) = self.forward(rounds, from) else {
+                        unreachable!("a path is asked for where the run succeeded")
+                    };
+                    let last = layers.last().expect("holds at least the start");
+                    // The end as it was before the depth was recorded.
+                    let ends: Vec<(State, BigUint)> = last
+                        .iter()
+                        .filter(|(end, _)| self.record(end, *choice, option) == *to)
+                        .map(|(end, ways)| (end.clone(), ways.clone()))
+                        .collect();
+                    for (end, ways) in ends {
+                        if index < ways {
+                            out.push((*choice, option));
+                            self.path_seq(rounds, &layers, &end, index, out);
+                            return;
+                        }
+                        index -= ways;
+                    }
+                }
+                unreachable!("the index is below the number of ways")
+            }
+            StepKind::Input(choice, shapes) => {
+                for option in self.open(*choice, shapes.len(), from) {
+                    let state = self.record(from, *choice, option);
+                    if reshaped(&state, shapes[option]) == *to {
+                        out.push((*choice, option));
+                        return;
+                    }
+                }
+                unreachable!("an input is one of those declared")
+            }
+            StepKind::KeepPrecision(body) => self.path(body, from, to, index, out),
             StepKind::If(term, then, otherwise) => {
                 let taken = condition(term, from.shape, &from.slots) == Ok(true);
                 let branch = if taken { then } else { otherwise };
@@ -112,6 +151,7 @@ impl Analysis {
             | StepKind::Load(_)
             | StepKind::Join(..)
             | StepKind::Residual(..)
+            | StepKind::Precision(..)
             | StepKind::Forget(_) => {}
         }
     }

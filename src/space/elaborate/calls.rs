@@ -74,6 +74,12 @@ impl<'a> Elaborator<'a> {
                 (None, Some(default)) => default,
                 (None, None) => return Err(missing_argument(call, &param.name.text)),
             };
+            if let ExprKind::Name(name) = &value.kind
+                && let Some(Meaning::Tensor(slot)) = self.lookup(name)
+            {
+                bound.push((param.name.text.clone(), Meaning::Tensor(*slot)));
+                continue;
+            }
             let term = self.under(args_path.clone(), |e| {
                 e.expr(value, &param.name.text, &mut steps)
             })?;
@@ -131,7 +137,11 @@ impl<'a> Elaborator<'a> {
             .collect()
     }
 
-    fn match_args<'c>(&self, call: &'c Call, params: &[&str]) -> Elab<Vec<Option<&'c Arg>>> {
+    pub(super) fn match_args<'c>(
+        &self,
+        call: &'c Call,
+        params: &[&str],
+    ) -> Elab<Vec<Option<&'c Arg>>> {
         let mut given: Vec<Option<&Arg>> = vec![None; params.len()];
         let mut position = 0;
         for arg in &call.args {

@@ -103,16 +103,12 @@ impl<'a> Elaborator<'a> {
         let Some(depth) = depth else {
             return self.seq(rounds, span);
         };
-        // Depth d runs the first d rounds; nesting the tail in each option
-        // would repeat steps, so a chain of "stop here" choices is avoided by
-        // one option a depth over clones of the rounds.
-        let mut alternatives = Vec::new();
-        for d in low..=high {
-            let steps = rounds[..d as usize].to_vec();
-            let step = self.step(StepKind::Seq(steps), span)?;
-            alternatives.push((None, step));
-        }
-        self.step(StepKind::Choose(depth, alternatives), span)
+        let kind = StepKind::Depth {
+            choice: depth,
+            least: low as usize,
+            rounds,
+        };
+        self.step(kind, span)
     }
 
     /// A number of rounds, which must be known before anything is decided.

@@ -22,11 +22,13 @@ impl<'a> Elaborator<'a> {
                 Ok(())
             }
             Flow::Sum(parts) => self.join(Join::Sum, parts, name, out),
+            Flow::Product(a, b) => self.join(Join::Product, [a, b], name, out),
             Flow::Concat(parts) => self.join(Join::Concat, parts, name, out),
             Flow::Pick {
                 name: own,
                 count,
                 from,
+                through,
                 span,
             } => {
                 let slots: Vec<usize> = from
@@ -41,10 +43,19 @@ impl<'a> Elaborator<'a> {
                         "more than 10,000",
                     ));
                 }
-                let label = own
-                    .as_ref()
-                    .map_or(format!("{name}.inputs"), |n| n.text.clone());
-                let path = self.segment(&label);
+                let (path, edges) = match (own, through) {
+                    (Some(own), None) => (self.segment(&own.text), String::new()),
+                    (None, None) => (self.segment(&format!("{name}.inputs")), String::new()),
+                    (own, Some(_)) => {
+                        let node = own.as_ref().map_or(name, |n| &n.text);
+                        let node = self.segment(node);
+                        (format!("{node}.inputs"), node)
+                    }
+                };
+                let bodies = match through {
+                    Some(body) => self.edges(&edges, body, *count, combinations.len(), *span)?,
+                    None => Vec::new(),
+                };
                 let labels: Vec<String> = combinations
                     .iter()
                     .map(|c| {
@@ -55,11 +66,12 @@ impl<'a> Elaborator<'a> {
                 let mut options = Vec::new();
                 for combination in &combinations {
                     let picked: Vec<usize> = combination.iter().map(|i| slots[*i]).collect();
-                    let kind = match picked.as_slice() {
-                        [one] => StepKind::Load(*one),
-                        _ => StepKind::Join(Join::Sum, picked),
+                    let step = match picked.as_slice() {
+                        _ if !bodies.is_empty() => self.picked(&picked, &bodies, *span)?,
+                        [one] => self.step(StepKind::Load(*one), *span)?,
+                        _ => self.step(StepKind::Join(Join::Sum, picked), *span)?,
                     };
-                    options.push((None, self.step(kind, *span)?));
+                    options.push((None, step));
                 }
                 let step = if options.len() == 1 {
                     options.pop().expect("one").1
@@ -73,12 +85,59 @@ impl<'a> Elaborator<'a> {
         }
     }
 
-    fn join(&mut self, join: Join, parts: &'a [Flow], name: &str, out: &mut Vec<Step>) -> Elab<()> {
+    /// The body of each picked edge, whose decisions do not depend on which
+    /// tensors are picked. The `j`-th one finds `j` results saved before it.
+    fn edges(
+        &mut self,
+        node: &str,
+        body: &'a [Stmt],
+        count: usize,
+        combinations: usize,
+        span: Span,
+    ) -> Elab<Vec<Step>> {
+        let base = self.slots;
+        let mut bodies = Vec::new();
+        for edge in 0..count {
+            self.slots = base + edge;
+            let step = self.under(format!("{node}[{edge}]"), |e| e.in_block(body, span));
+            self.slots = base;
+            bodies.push(step?);
+        }
+        // Every combination gets a copy of them.
+        let size: usize = bodies.iter().map(Step::size).sum();
+        self.next_id = self
+            .next_id
+            .saturating_add(size.saturating_mul(combinations));
+        Ok(bodies)
+    }
+
+    /// Sends each picked tensor through its body and adds the results.
+    fn picked(&mut self, picked: &[usize], bodies: &[Step], span: Span) -> Elab<Step> {
+        let base = self.slots;
+        let mut steps = Vec::new();
+        for (slot, body) in picked.iter().zip(bodies) {
+            steps.push(self.step(StepKind::Load(*slot), span)?);
+            steps.push(body.clone());
+            steps.push(self.step(StepKind::Save, span)?);
+        }
+        let results = (base..base + picked.len()).collect();
+        steps.push(self.step(StepKind::Join(Join::Sum, results), span)?);
+        let seq = self.seq(steps, span)?;
+        self.step(StepKind::Scope(base, Box::new(seq)), span)
+    }
+
+    fn join<F: std::borrow::Borrow<Flow> + 'a>(
+        &mut self,
+        join: Join,
+        parts: impl IntoIterator<Item = &'a F>,
+        name: &str,
+        out: &mut Vec<Step>,
+    ) -> Elab<()> {
         let base = self.slots;
         let mut steps = Vec::new();
         let mut span = Span::default();
         for part in parts {
-            self.flow(part, name, &mut steps)?;
+            self.flow(part.borrow(), name, &mut steps)?;
             span = steps.last().map_or(span, |s| s.span);
             let save = self.step(StepKind::Save, span)?;
             steps.push(save);
@@ -95,7 +154,7 @@ impl<'a> Elaborator<'a> {
         Ok(())
     }
 
-    fn tensor(&self, name: &Name) -> Elab<usize> {
+    pub(super) fn tensor(&self, name: &Name) -> Elab<usize> {
         match self.lookup(&name.text) {
             Some(Meaning::Tensor(slot)) => Ok(*slot),
             Some(Meaning::Value(_)) => Err(Problem::new(

@@ -5,12 +5,14 @@
 mod calls;
 mod control;
 mod flows;
+mod head;
 mod values;
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::network::Shape;
 use crate::space::ast::*;
+use crate::space::constraint::{Constraint, Metric};
 use crate::space::error::{Problem, Span};
 use crate::space::ops;
 use crate::space::step::*;
@@ -25,7 +27,9 @@ const MAX_CALLS: usize = 64;
 /// The elaborated space.
 #[derive(Debug, Clone)]
 pub struct Program {
-    pub input: Shape,
+    /// The shapes a sample may have; several are a choice of their own.
+    pub inputs: Vec<Shape>,
+    pub constraints: Vec<Constraint>,
     pub choices: Vec<Choice>,
     pub root: Step,
 }
@@ -39,7 +43,7 @@ type Elab<T> = Result<T, Problem>;
 pub fn elaborate(file: &File) -> Result<Program, Vec<Problem>> {
     let mut problems = Vec::new();
     let whole = file.name.span;
-    let Some((dims, _)) = &file.input else {
+    let Some((input, input_span)) = &file.input else {
         return Err(vec![
             Problem::new(whole, "the space has no `input`", "of this space")
                 .help("add a line such as `input image 3x32x32`"),
@@ -99,23 +103,31 @@ pub fn elaborate(file: &File) -> Result<Program, Vec<Problem>> {
         path: String::new(),
         ordinals: BTreeMap::new(),
     };
-    let root = elaborator.root(file, body, *network_span);
+    let inputs = elaborator.input(input, *input_span);
+    let constraints = elaborator.constraints(&file.requires);
+    let (inputs, head) = inputs.unwrap_or_default();
+    let root = elaborator.root(file, head, body, *network_span);
     let problems = elaborator.problems;
     match root {
         Ok(root) if problems.is_empty() => Ok(Program {
-            input: Shape::image(dims[0], dims[1], dims[2]),
+            inputs,
+            constraints,
             choices: elaborator.choices,
             root,
         }),
-        Ok(_) => Err(problems),
+        Ok(_) => Err(sorted(problems)),
         Err(problem) => {
             let mut problems = problems;
             problems.push(problem);
-            problems.sort_by_key(|p| p.span.start);
-            problems.dedup();
-            Err(problems)
+            Err(sorted(problems))
         }
     }
+}
+
+fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_key(|p| p.span.start);
+    problems.dedup();
+    problems
 }
 
 /// What a name in scope stands for.
@@ -154,12 +166,22 @@ struct Elaborator<'a> {
 }
 
 impl<'a> Elaborator<'a> {
-    fn root(&mut self, file: &'a File, body: &'a [Stmt], span: Span) -> Elab<Step> {
+    fn root(
+        &mut self,
+        file: &'a File,
+        head: Option<Step>,
+        body: &'a [Stmt],
+        span: Span,
+    ) -> Elab<Step> {
         if let Some((classes, _)) = file.classes {
             let value = Meaning::Value(Term::Const(Value::Int(classes)));
             self.names.push(("classes".into(), value));
         }
-        let mut steps = Vec::new();
+        if let Some((Input::Tokens { vocab, .. }, _)) = &file.input {
+            let value = Meaning::Value(Term::Const(Value::Int(*vocab)));
+            self.names.push(("vocab".into(), value));
+        }
+        let mut steps = Vec::from_iter(head);
         for (name, expr) in &file.lets {
             self.bind(name, expr, &mut steps)?;
         }
@@ -292,7 +314,9 @@ impl<'a> Elaborator<'a> {
 
     fn statements(&mut self, body: &'a [Stmt], span: Span) -> Elab<Step> {
         let mut steps = Vec::new();
+        let mut precise = false;
         for stmt in body {
+            precise |= matches!(stmt, Stmt::Call(c) if c.name.text == "precision");
             // Keep going after a wrong statement, to report the others too.
             if let Err(problem) = self.statement(stmt, &mut steps) {
                 if self.problems.len() >= 20 || self.next_id > MAX_STEPS {
@@ -301,13 +325,25 @@ impl<'a> Elaborator<'a> {
                 if !self.problems.contains(&problem) {
                     self.problems.push(problem);
                 }
-                if let Stmt::Bind(name, _) | Stmt::Tensor(name, _) = stmt {
-                    let value = Meaning::Value(Term::Const(Value::Int(1)));
-                    self.names.push((name.text.clone(), value));
+                // What depends on the wrong statement is not wrong by itself.
+                match stmt {
+                    Stmt::Bind(name, _) => {
+                        let value = Meaning::Value(Term::Const(Value::Int(1)));
+                        self.names.push((name.text.clone(), value));
+                    }
+                    Stmt::Tensor(name, _) => {
+                        let slot = self.input_slot.unwrap_or_default();
+                        self.names.push((name.text.clone(), Meaning::Tensor(slot)));
+                    }
+                    _ => {}
                 }
             }
         }
-        self.seq(steps, span)
+        let seq = self.seq(steps, span)?;
+        match precise {
+            true => self.step(StepKind::KeepPrecision(Box::new(seq)), span),
+            false => Ok(seq),
+        }
     }
 
     fn statement(&mut self, stmt: &'a Stmt, out: &mut Vec<Step>) -> Elab<()> {
@@ -322,6 +358,7 @@ impl<'a> Elaborator<'a> {
                 self.slots += 1;
                 Ok(())
             }
+            Stmt::Call(call) if call.name.text == "precision" => self.precision(call, out),
             Stmt::Call(call) => {
                 let step = self.call(call)?;
                 out.push(step);

@@ -21,6 +21,9 @@ impl Elaborator<'_> {
                 let b = self.expr(b, name, out)?;
                 fold(Term::Binary(*op, Box::new(a), Box::new(b)), expr.span)
             }
+            ExprKind::Call(function, args) if Extent::ALL.iter().any(|(n, _)| n == function) => {
+                self.extent(function, args, expr.span)
+            }
             ExprKind::Call(function, args) => {
                 let Some((_, func, arity)) = Func::ALL.iter().find(|(n, ..)| n == function) else {
                     return Err(Problem::new(
@@ -28,7 +31,7 @@ impl Elaborator<'_> {
                         format!("there is no function `{function}`"),
                         "unknown",
                     )
-                    .help("functions: min, max, ceil, floor, divisible")
+                    .help("functions: min, max, ceil, floor, divisible, and channels, height, width, length of a named tensor")
                     .suggest(function, Func::ALL.iter().map(|(n, ..)| *n)));
                 };
                 if args.len() != *arity {
@@ -101,6 +104,35 @@ impl Elaborator<'_> {
         Ok(Term::Slot(self.slots - 1))
     }
 
+    /// `channels(x)`, `height(x)`, ...: a size of a named tensor.
+    fn extent(&self, function: &str, args: &[Expr], span: Span) -> Elab<Term> {
+        let extent = Extent::ALL.iter().find(|(n, _)| *n == function);
+        let (
+            Some((_, extent)),
+            [
+                Expr {
+                    kind: ExprKind::Name(tensor),
+                    span: at,
+                },
+            ],
+        ) = (extent, args)
+        else {
+            return Err(Problem::new(
+                span,
+                format!("`{function}(...)` needs the name of one tensor"),
+                "not one name",
+            )
+            .help(format!(
+                "`{function}` alone is that of the current tensor; `{function}(x)` that of `x`"
+            )));
+        };
+        let slot = self.tensor(&Name {
+            text: tensor.clone(),
+            span: *at,
+        })?;
+        Ok(Term::Extent(slot, *extent))
+    }
+
     fn name(&self, name: &str, span: Span) -> Elab<Term> {
         match self.lookup(name) {
             Some(Meaning::Value(term)) => return Ok(term.clone()),
@@ -126,6 +158,7 @@ impl Elaborator<'_> {
             "channels" => Ok(Term::Current(Extent::Channels)),
             "height" => Ok(Term::Current(Extent::Height)),
             "width" => Ok(Term::Current(Extent::Width)),
+            "length" => Ok(Term::Current(Extent::Length)),
             "index" => match self.round {
                 Some(round) => Ok(Term::Const(Value::Int(round))),
                 None => Err(Problem::new(
@@ -140,7 +173,7 @@ impl Elaborator<'_> {
                     Problem::new(span, format!("there is no value `{name}` here"), "unknown")
                         .suggest(
                             name,
-                            known.chain(["in", "channels", "height", "width", "index"]),
+                            known.chain(["in", "channels", "height", "width", "length", "index"]),
                         ),
                 )
             }

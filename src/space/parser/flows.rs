@@ -4,14 +4,28 @@ use super::*;
 
 impl Parser {
     pub(super) fn flow(&mut self) -> Parse<Flow> {
-        let mut terms = vec![self.flow_term()?];
+        let mut terms = vec![self.flow_product()?];
         while self.eat_punct("+") {
-            terms.push(self.flow_term()?);
+            terms.push(self.flow_product()?);
         }
         Ok(match terms.len() {
             1 => terms.pop().expect("one"),
             _ => Flow::Sum(terms),
         })
+    }
+
+    fn flow_product(&mut self) -> Parse<Flow> {
+        let mut product = self.flow_term()?;
+        let mut factors = 1;
+        while self.eat_punct("*") {
+            factors += 1;
+            if factors > MAX_NESTING {
+                return Err(self.unexpected("fewer factors in one product"));
+            }
+            let factor = self.flow_term()?;
+            product = Flow::Product(Box::new(product), Box::new(factor));
+        }
+        Ok(product)
     }
 
     fn flow_term(&mut self) -> Parse<Flow> {
@@ -63,6 +77,10 @@ impl Parser {
                 }
                 self.expect_punct("}")?;
                 let span = start.to(self.last_span());
+                let through = match self.eat_word("through") {
+                    true => Some(self.braced()?),
+                    false => None,
+                };
                 if count < 1 || count as usize > from.len() {
                     return Err(Problem::new(
                         span,
@@ -74,6 +92,7 @@ impl Parser {
                     name,
                     count: count as usize,
                     from,
+                    through,
                     span,
                 })
             }

@@ -2,6 +2,7 @@
 //! skips to the next top-level item, so that one slip does not hide the rest.
 
 mod flows;
+mod items;
 mod values;
 
 use crate::space::ast::*;
@@ -11,7 +12,11 @@ use crate::space::lexer::{Lexeme, Token, lex};
 /// Blocks, choices and parentheses may be nested this deep.
 const MAX_NESTING: usize = 64;
 
-const ITEMS: [&str; 6] = ["space", "input", "classes", "let", "block", "network"];
+const ITEMS: [&str; 7] = [
+    "input", "classes", "let", "require", "import", "block", "network",
+];
+/// Errors reported at once.
+const MAX_PROBLEMS: usize = 20;
 
 type Parse<T> = Result<T, Problem>;
 
@@ -25,6 +30,7 @@ pub fn parse(text: &str) -> Result<File, Vec<Problem>> {
         lexemes,
         at: 0,
         nesting: 0,
+        problems: Vec::new(),
     };
     parser.file()
 }
@@ -33,6 +39,8 @@ struct Parser {
     lexemes: Vec<Lexeme>,
     at: usize,
     nesting: usize,
+    /// Errors after which the parser went on.
+    problems: Vec<Problem>,
 }
 
 impl Parser {
@@ -134,7 +142,16 @@ impl Parser {
     }
 
     fn file(&mut self) -> Result<File, Vec<Problem>> {
-        let mut problems = Vec::new();
+        if self.is_word("library") {
+            return Err(vec![
+                Problem::new(
+                    self.span(),
+                    "a library is not a space: it holds blocks for others",
+                    "a library",
+                )
+                .help("write `import \"PATH\"` in a file that begins with `space NAME`"),
+            ]);
+        }
         if !self.is_word("space") {
             return Err(vec![
                 self.unexpected("`space NAME` at the head of the file")
@@ -148,32 +165,48 @@ impl Parser {
             input: None,
             classes: None,
             lets: Vec::new(),
+            requires: Vec::new(),
             blocks: Vec::new(),
             network: None,
         };
         while *self.peek() != Token::End {
             let before = self.at;
             if let Err(problem) = self.item(&mut file) {
-                problems.push(problem);
+                self.problems.push(problem);
                 self.nesting = 0;
                 self.recover(before);
             }
+            if self.problems.len() >= MAX_PROBLEMS {
+                break;
+            }
         }
-        if problems.is_empty() {
-            Ok(file)
-        } else {
-            Err(problems)
+        match self.problems.is_empty() {
+            true => Ok(file),
+            false => Err(std::mem::take(&mut self.problems)),
         }
     }
 
-    /// Skips to the next word that begins an item at the left margin of the
-    /// nesting, guessing by keywords alone.
+    /// Skips to the next line that begins an item outside all braces, or to the
+    /// next `block` or `network` that begins a line, should braces be missing.
     fn recover(&mut self, before: usize) {
-        if self.at == before {
-            self.next();
-        }
-        while *self.peek() != Token::End && !["block", "network"].iter().any(|w| self.is_word(w)) {
-            self.next();
+        let mut depth = 0i64;
+        for at in before.. {
+            let lexeme = &self.lexemes[at];
+            let starts = |items: &[&str]| {
+                lexeme.leads_line
+                    && matches!(&lexeme.token, Token::Ident(w) if items.contains(&w.as_str()))
+            };
+            let found = starts(&["block", "network"]) || depth <= 0 && starts(&ITEMS);
+            let later = at >= self.at && at > before;
+            if lexeme.token == Token::End || later && found {
+                self.at = at;
+                return;
+            }
+            match lexeme.token {
+                Token::Punct("{") => depth += 1,
+                Token::Punct("}") => depth -= 1,
+                _ => {}
+            }
         }
     }
 
@@ -181,7 +214,11 @@ impl Parser {
         let start = self.span();
         let word = match self.peek() {
             Token::Ident(word) => word.clone(),
-            _ => return Err(self.unexpected("`input`, `classes`, `let`, `block` or `network`")),
+            _ => {
+                return Err(self.unexpected(
+                    "`input`, `classes`, `let`, `require`, `import`, `block` or `network`",
+                ));
+            }
         };
         let twice = |what: &str| {
             Problem::new(
@@ -194,26 +231,8 @@ impl Parser {
         match word.as_str() {
             "input" => {
                 self.next();
-                if !self.eat_word("image") {
-                    return Err(self.unexpected("`image`").help(
-                        "write the input as `input image 3x32x32` (channels x height x width)",
-                    ));
-                }
-                let Token::Dims(dims) = self.peek().clone() else {
-                    return Err(self
-                        .unexpected("a shape")
-                        .help("channels x height x width, as in `3x32x32`"));
-                };
-                let span = self.next().span;
-                if dims.len() != 3 || dims.contains(&0) {
-                    return Err(Problem::new(
-                        span,
-                        "an image has three sizes, each at least 1",
-                        "not an image",
-                    )
-                    .help("channels x height x width, as in `3x32x32`"));
-                }
-                if file.input.replace((dims, span)).is_some() {
+                let (input, span) = self.input(start)?;
+                if file.input.replace((input, span)).is_some() {
                     return Err(twice("input"));
                 }
             }
@@ -231,6 +250,24 @@ impl Parser {
                 let value = self.expr()?;
                 file.lets.push((name, value));
             }
+            "require" => {
+                let require = self.require()?;
+                file.requires.push(require);
+            }
+            "import" => {
+                self.next();
+                return Err(match self.peek() {
+                    Token::Text(_) => Problem::new(
+                        start.to(self.next().span),
+                        "this import cannot be followed here",
+                        "not found",
+                    )
+                    .help("imports are read when a space is loaded from a file"),
+                    _ => self
+                        .unexpected("a path in quotes")
+                        .help("as in `import \"lib/mobile.space\"`"),
+                });
+            }
             "block" => {
                 let block = self.block()?;
                 file.blocks.push(block);
@@ -243,14 +280,13 @@ impl Parser {
                 }
             }
             other => {
-                let help_from = ITEMS.into_iter().skip(1);
                 return Err(Problem::new(
                     start,
                     format!("`{other}` does not begin a top-level item"),
-                    "expected `input`, `classes`, `let`, `block` or `network`",
+                    "expected `input`, `classes`, `let`, `require`, `import`, `block` or `network`",
                 )
                 .help("operators stand inside `block NAME { ... }` or `network { ... }`")
-                .suggest(other, help_from));
+                .suggest(other, ITEMS));
             }
         }
         Ok(())
@@ -294,6 +330,8 @@ impl Parser {
     /// Statements up to one of the closing tokens or a guard.
     fn statements(&mut self, ends: &[&str]) -> Parse<Vec<Stmt>> {
         let mut body = Vec::new();
+        // Where a statement is wrong, its line is skipped and the next is read.
+        let nesting = self.nesting;
         while !ends.iter().any(|e| self.is_punct(e)) && !self.is_word("when") {
             if *self.peek() == Token::End {
                 return Err(self.unexpected("`}`"));
@@ -301,9 +339,58 @@ impl Parser {
             if self.eat_punct(";") {
                 continue;
             }
-            body.push(self.statement()?);
+            let before = self.at;
+            match self.statement() {
+                Ok(statement) => body.push(statement),
+                Err(problem) => {
+                    self.nesting = nesting;
+                    if self.problems.len() + 1 >= MAX_PROBLEMS || !self.skip_line(before, ends) {
+                        return Err(problem);
+                    }
+                    self.problems.push(problem);
+                    // What was wrong stands for a statement, so that no
+                    // complaint about an empty body follows.
+                    body.push(Stmt::Call(Call {
+                        name: Name {
+                            text: "skip".into(),
+                            span: self.last_span(),
+                        },
+                        args: Vec::new(),
+                        span: self.last_span(),
+                    }));
+                }
+            }
         }
         Ok(body)
+    }
+
+    /// Goes on to the first token of a later line on this level of braces, or
+    /// to what ends it; false where the rest of the file has neither.
+    fn skip_line(&mut self, before: usize, ends: &[&str]) -> bool {
+        // Braces opened between the statement's start and the error are open.
+        let mut depth = 0usize;
+        let count = |token: &Token, depth: &mut usize| match token {
+            Token::Punct("{") => *depth += 1,
+            Token::Punct("}") => *depth = depth.saturating_sub(1),
+            _ => {}
+        };
+        for at in before..self.at {
+            count(&self.lexemes[at].token.clone(), &mut depth);
+        }
+        loop {
+            let lexeme = &self.lexemes[self.at];
+            if lexeme.token == Token::End {
+                return false;
+            }
+            let later = self.at > before;
+            let ended = matches!(lexeme.token, Token::Punct(p) if p == "}" || ends.contains(&p));
+            if depth == 0 && (ended || later && lexeme.leads_line) {
+                return true;
+            }
+            let token = lexeme.token.clone();
+            count(&token, &mut depth);
+            self.next();
+        }
     }
 
     fn statement(&mut self) -> Parse<Stmt> {

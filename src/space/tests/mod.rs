@@ -301,3 +301,5 @@ network {
     assert_eq!(costs.params, 3_504_872);
     assert_eq!(costs.macs, 300_774_272);
 }
+
+mod language;
