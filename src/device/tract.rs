@@ -4,12 +4,11 @@
 
 use std::sync::Arc;
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::infer::Factoid;
 
 use super::{Deployable, Engine, ProbeError, RunOptions, Session};
-use crate::network::Array;
+use crate::network::{Array, Shape};
 
 const NAME: &str = "tract";
 
@@ -46,7 +45,9 @@ impl Engine for TractEngine {
         let state = prepare(model.onnx()?, &dims)
             .and_then(|plan| plan.spawn())
             .map_err(load_error)?;
-        let input = Tensor::from_shape(&dims, &noise(dims.iter().product()))
+        let data = model.network().example(options.batch, 0);
+        let ids = matches!(model.network().input_shape(), Shape::Ids { .. });
+        let input = tensor(&dims, &data, ids)
             .map_err(load_error)?
             .into_arc_tensor();
         Ok(Box::new(TractSession { state, input }))
@@ -68,15 +69,18 @@ impl Session for TractSession {
     }
 }
 
-/// Runs an ONNX model once on `input` (batch first) and returns its output, to
+/// Runs an ONNX model once on `input` (batch first; token ids as whole numbers)
+/// and returns its output, to
 /// check an exported file against the network it came from.
 ///
 /// # Errors
 /// When the bytes are no model that tract accepts, or the input does not fit.
 pub fn infer(onnx: &[u8], input: &Array) -> Result<Array, ProbeError> {
     let plan = prepare(onnx, &input.dims).map_err(load_error)?;
-    let tensor = Tensor::from_shape(&input.dims, &input.data).map_err(run_error)?;
-    let outputs = plan.run(tvec!(tensor.into_tvalue())).map_err(run_error)?;
+    let kind = plan.model().input_fact(0).map_err(load_error)?.datum_type;
+    let input = tensor(&input.dims, &input.data, kind == i64::datum_type());
+    let input = input.map_err(run_error)?.into_tvalue();
+    let outputs = plan.run(tvec!(input)).map_err(run_error)?;
     let view = outputs[0].to_plain_array_view::<f32>().map_err(run_error)?;
     Ok(Array {
         dims: view.shape().to_vec(),
@@ -85,18 +89,25 @@ pub fn infer(onnx: &[u8], input: &Array) -> Result<Array, ProbeError> {
 }
 
 fn prepare(mut onnx: &[u8], dims: &[usize]) -> TractResult<Arc<TypedSimplePlan>> {
-    tract_onnx::onnx()
-        .model_for_read(&mut onnx)?
-        .with_input_fact(0, f32::fact(dims).into())?
+    let model = tract_onnx::onnx().model_for_read(&mut onnx)?;
+    // Images are floats, token ids whole numbers: as the model declares.
+    let kind = model.input_fact(0)?.datum_type.concretize();
+    let fact = kind.unwrap_or(f32::datum_type()).fact(dims);
+    model
+        .with_input_fact(0, fact.into())?
         .into_optimized()?
         .into_runnable()
 }
 
-/// An input like a normalised image. Its values must be ordinary: denormals
-/// are slow and zeros may be skipped.
-fn noise(elements: usize) -> Vec<f32> {
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
-    (0..elements).map(|_| rng.random_range(-1.0..1.0)).collect()
+/// Numbers as the tensor the model declares: floats, or whole numbers.
+fn tensor(dims: &[usize], data: &[f32], whole: bool) -> TractResult<Tensor> {
+    match whole {
+        true => {
+            let ids: Vec<i64> = data.iter().map(|v| *v as i64).collect();
+            Tensor::from_shape(dims, &ids)
+        }
+        false => Tensor::from_shape(dims, data),
+    }
 }
 
 fn load_error(error: TractError) -> ProbeError {

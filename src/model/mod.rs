@@ -10,6 +10,7 @@ mod engine;
 mod fold;
 mod plan;
 mod portable;
+mod sequence;
 mod session;
 
 use burn::backend::DispatchDevice;
@@ -35,8 +36,6 @@ pub const BATCH_NORM_MOMENTUM: f32 = 0.1;
 pub enum ModelError {
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    #[error("the network takes a vector of {0} features, but a model is fed images")]
-    Input(Shape),
     #[error("the device could not finish: {0}")]
     Device(String),
 }
@@ -77,7 +76,7 @@ impl Model {
     /// Puts a network on a device.
     ///
     /// # Errors
-    /// When the weights do not fit the network or its input is not an image.
+    /// When the weights do not fit the network.
     pub fn new(network: &Network, weights: &Weights, device: &Device) -> Result<Self, ModelError> {
         let on_cpu = matches!(
             device.clone().without_autodiff().as_dispatch(),
@@ -97,9 +96,6 @@ impl Model {
         device: &Device,
         layout: Layout,
     ) -> Result<Self, ModelError> {
-        if let input @ Shape::Vector { .. } = network.input_shape() {
-            return Err(ModelError::Input(input));
-        }
         let plan = Plan::new(network);
         let specs = network.param_specs();
         let mut model = Model {
@@ -131,14 +127,34 @@ impl Model {
         Ok(model)
     }
 
-    /// Logits `[N, classes]` of images `[N, C, H, W]`, which must have the
-    /// network's input shape.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+    /// The dimensions in which [`forward`](Self::forward) takes a batch of
+    /// samples, each laid out as in ONNX.
+    pub fn input_dims(input: Shape, batch: usize) -> [usize; 4] {
+        match input {
+            Shape::Image {
+                channels,
+                height,
+                width,
+            } => [batch, channels, height, width],
+            Shape::Vector { features } => [batch, features, 1, 1],
+            Shape::Tokens { length, channels } => [batch, 1, length, channels],
+            Shape::Ids { length } => [batch, 1, 1, length],
+        }
+    }
+
+    /// Outputs `[N, F]`, such as logits, of samples in the dimensions of
+    /// [`input_dims`](Self::input_dims): images `[N, C, H, W]`, vectors
+    /// `[N, F, 1, 1]`, sequences `[N, 1, L, C]`, or token ids `[N, 1, 1, L]` as
+    /// whole numbers. An output that is a sequence comes token by token.
+    pub fn forward(&self, samples: Tensor<4>) -> Tensor<2> {
         let mut values: Vec<Option<Tensor<4>>> = vec![None; self.plan.nodes];
-        let batch = images.dims()[0];
-        values[0] = Some(match self.layout {
-            Layout::ChannelsFirst => images,
-            Layout::ChannelsLast => channels_last(images),
+        let batch = samples.dims()[0];
+        values[0] = Some(match (self.plan.input, self.layout) {
+            (Shape::Ids { .. }, _) => samples,
+            (Shape::Tokens { .. }, Layout::ChannelsFirst) => samples.permute([0, 3, 1, 2]),
+            (Shape::Tokens { .. }, Layout::ChannelsLast) => samples,
+            (_, Layout::ChannelsFirst) => samples,
+            (_, Layout::ChannelsLast) => channels_last(samples),
         });
         for step in &self.plan.steps {
             // The last reader takes the tensor itself, so that its buffer can be
@@ -163,7 +179,7 @@ impl Model {
             }
         }
         let output = values[self.plan.output].take().expect("the last step's");
-        let output = self.flatten(output);
+        let output = self.flatten(output, self.plan.output_shape);
         let features = output.dims().iter().product::<usize>() / batch.max(1);
         output.reshape([batch, features])
     }
@@ -257,8 +273,77 @@ impl Model {
                 }
                 Tensor::zeros(dims, &first.device())
             }
-            Op::Flatten => self.flatten(first),
+            Op::Flatten => self.flatten(first, step.from),
+            Op::LayerNorm | Op::RmsNorm => {
+                let (scale, shift) = self.scale_and_shift(step);
+                self.by_rows(step, first, |x| sequence::norm(x, scale, shift))
+            }
+            Op::GroupNorm { groups } => {
+                let (scale, shift) = self.scale_and_shift(step);
+                let shift = shift.expect("a group normalisation has a shift");
+                self.by_rows(step, first, |x| {
+                    sequence::group_norm(x, groups, scale, shift)
+                })
+            }
+            Op::Attention(attention) => {
+                let operands = self.operands(first, inputs);
+                let map = step.from.spatial();
+                let window = attention.windows(step.from);
+                let out = sequence::attention(attention, operands, map, window);
+                sequence::unrows(out, self.layout, map)
+            }
+            Op::LinearAttention { heads, causal } => {
+                let operands = self.operands(first, inputs);
+                let out = sequence::linear_attention(heads, causal, operands);
+                sequence::unrows(out, self.layout, step.from.spatial())
+            }
+            Op::Rotary { heads } => self.by_rows(step, first, |x| sequence::rotary(x, heads)),
+            Op::Embedding { .. } => {
+                let rows = sequence::embed(first, self.table(step));
+                sequence::unrows(rows, self.layout, step.shape.spatial())
+            }
+            Op::Position => {
+                let table = self.table(step);
+                self.by_rows(step, first, |x| sequence::position(x, table))
+            }
+            Op::Sinusoidal => self.by_rows(step, first, sequence::sinusoidal),
+            Op::ClassToken => {
+                let token = self.table(step);
+                self.by_rows(step, first, |x| sequence::class_token(x, token))
+            }
+            Op::Select { index } => self.by_rows(step, first, |x| x.narrow(1, index, 1)),
+            // The positions of a map are a sequence already.
+            Op::ToTokens => self.by_rows(step, first, |x| x),
         }
+    }
+
+    /// Applies an operator of rows between two layouts.
+    fn by_rows(
+        &self,
+        step: &Step,
+        x: Tensor<4>,
+        operator: impl FnOnce(Tensor<3>) -> Tensor<3>,
+    ) -> Tensor<4> {
+        let rows = operator(sequence::rows(x, self.layout));
+        sequence::unrows(rows, self.layout, step.shape.spatial())
+    }
+
+    /// Queries, keys and values as rows. `swap_remove` of the first has put the
+    /// last in front of the others.
+    fn operands(&self, queries: Tensor<4>, others: Vec<Tensor<4>>) -> [Tensor<3>; 3] {
+        let [values, keys] = others.try_into().expect("attention has three inputs");
+        [queries, keys, values].map(|x| sequence::rows(x, self.layout))
+    }
+
+    fn scale_and_shift(&self, step: &Step) -> (Tensor<1>, Option<Tensor<1>>) {
+        let scale = step.scale.expect("a normalisation has a scale");
+        let shift = step.bias.map(|bias| self.vectors[bias].val());
+        (self.vectors[scale].val(), shift)
+    }
+
+    /// The learned table of embeddings, positions or a class token.
+    fn table(&self, step: &Step) -> Tensor<4> {
+        self.filters[step.filter.expect("a table is learned")].val()
     }
 
     fn convolve(&self, conv: crate::network::Conv, step: &Step, x: Tensor<4>) -> Tensor<4> {
@@ -319,9 +404,18 @@ impl Model {
         }
     }
 
-    /// All features of a sample as channels of a 1x1 map, in `C x H x W` order.
-    fn flatten(&self, x: Tensor<4>) -> Tensor<4> {
+    /// All features of a sample as channels of a 1x1 map, in `C x H x W` order,
+    /// those of a sequence in `L x C` order.
+    fn flatten(&self, x: Tensor<4>, from: Shape) -> Tensor<4> {
         let [batch, a, b, c] = x.dims();
+        if let Shape::Tokens { .. } = from {
+            let rows = sequence::rows(x, self.layout);
+            let dims = match self.layout {
+                Layout::ChannelsFirst => [batch, a * b * c, 1, 1],
+                Layout::ChannelsLast => [batch, 1, 1, a * b * c],
+            };
+            return rows.reshape(dims);
+        }
         match self.layout {
             Layout::ChannelsFirst => x.reshape([batch, a * b * c, 1, 1]),
             Layout::ChannelsLast if a * b == 1 => x,

@@ -2,7 +2,7 @@
 //! parameters, which activations are applied by the operator before them, and
 //! after which step each tensor can be freed.
 
-use crate::network::{Activation, Network, Op, Role};
+use crate::network::{Activation, Network, Op, Role, Shape};
 
 /// Where the tensor of one [`ParamSpec`](crate::network::ParamSpec) is kept,
 /// by order in the network.
@@ -20,6 +20,10 @@ pub(super) enum Slot {
 #[derive(Debug, Clone)]
 pub(super) struct Step {
     pub op: Op,
+    /// Shape of the first input.
+    pub from: Shape,
+    /// Shape of the output.
+    pub shape: Shape,
     /// Values read, by node index.
     pub inputs: Vec<usize>,
     /// Value written, by node index.
@@ -41,7 +45,9 @@ pub(super) struct Step {
 pub(super) struct Plan {
     pub steps: Vec<Step>,
     pub nodes: usize,
+    pub input: Shape,
     pub output: usize,
+    pub output_shape: Shape,
     /// In the order of [`Network::param_specs`].
     pub slots: Vec<Slot>,
 }
@@ -89,6 +95,8 @@ impl Plan {
             }
             let mut step = Step {
                 op: node.op,
+                from: network.shape(node.inputs[0]),
+                shape: node.shape,
                 inputs,
                 output: index,
                 activation: None,
@@ -113,7 +121,9 @@ impl Plan {
         let mut plan = Plan {
             steps,
             nodes: network.nodes().len(),
+            input: network.input_shape(),
             output: network.output().0,
+            output_shape: network.output_shape(),
             slots,
         };
         plan.mark_frees();

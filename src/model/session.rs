@@ -3,11 +3,9 @@
 //! the latency probe times.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 
 use super::{Model, ModelError, fold_batch_norm};
-use crate::network::{Network, Shape, Weights};
+use crate::network::{Network, Weights};
 
 /// A network ready to run again and again. On the CPU it uses the calling
 /// thread, or the rayon pool it is called in for batches above one image.
@@ -19,7 +17,7 @@ pub struct InferenceSession {
 }
 
 impl InferenceSession {
-    /// Prepares a session that runs `batch` images of noise, always the same.
+    /// Prepares a session that runs `batch` samples of noise, always the same.
     ///
     /// # Errors
     /// As [`Model::new`].
@@ -32,19 +30,8 @@ impl InferenceSession {
         let device = device.clone().without_autodiff();
         let (network, weights) = fold_batch_norm(network, weights)?;
         let model = Model::new(&network, &weights, &device)?;
-        let Shape::Image {
-            channels,
-            height,
-            width,
-        } = network.input_shape()
-        else {
-            return Err(ModelError::Input(network.input_shape()));
-        };
-        let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let data: Vec<f32> = (0..batch * channels * height * width)
-            .map(|_| rng.random_range(-1.0..1.0))
-            .collect();
-        let dims = [batch, channels, height, width];
+        let data = network.example(batch, 0);
+        let dims = Model::input_dims(network.input_shape(), batch);
         let input = Tensor::from_data(TensorData::new(data, dims), &device);
         Ok(InferenceSession {
             model,

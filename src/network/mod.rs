@@ -12,6 +12,7 @@ mod op;
 mod precision;
 mod shape;
 mod simplify;
+mod tables;
 mod weights;
 
 pub use cost::Costs;
@@ -19,8 +20,11 @@ pub use hash::NetworkHash;
 pub use op::{Activation, Attention, Conv, Op, PoolKind, ShapeError};
 pub use precision::Precision;
 pub use shape::Shape;
+pub use tables::{rotary_angles, sinusoids};
 pub use weights::{Array, ParamSpec, Role, Weights, WeightsError};
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 /// Index of a node in [`Network::nodes`].
@@ -133,6 +137,33 @@ impl Network {
     pub fn set_output(&mut self, id: NodeId) {
         assert!(id.0 < self.nodes.len(), "no node {}", id.0);
         self.output = id;
+    }
+
+    /// The size of the vocabulary that token ids come from: all ids below it are
+    /// valid. 1 where nothing embeds the input.
+    pub fn vocabulary(&self) -> usize {
+        let sizes = self.nodes.iter().filter_map(|node| match node.op {
+            Op::Embedding { vocab, .. } => Some(vocab),
+            _ => None,
+        });
+        sizes.min().unwrap_or(1)
+    }
+
+    /// A batch of samples to run the network on, row by row, always the same for
+    /// a seed: noise like a normalised image, or valid token ids as whole
+    /// numbers. Its values are ordinary: denormals are slow and zeros may be
+    /// skipped.
+    pub fn example(&self, batch: usize, seed: u64) -> Vec<f32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let count = batch * self.input_shape().elements();
+        match self.input_shape() {
+            Shape::Ids { .. } => {
+                let vocab = self.vocabulary();
+                let ids = (0..count).map(|_| rng.random_range(0..vocab) as f32);
+                ids.collect()
+            }
+            _ => (0..count).map(|_| rng.random_range(-1.0..1.0)).collect(),
+        }
     }
 
     /// For every node, the nodes that read it.

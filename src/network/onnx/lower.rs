@@ -8,7 +8,9 @@ use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
 
 use super::proto::{attr_float, attr_int, attr_ints, int, tensor};
 use super::{OnnxError, OnnxOptions};
-use crate::network::{Activation, Conv, Network, NodeId, Op, ParamSpec, PoolKind, Shape, Weights};
+use crate::network::{
+    Activation, Conv, Network, NodeId, Op, ParamSpec, PoolKind, Shape, Weights, sinusoids,
+};
 
 /// The epsilon that [`Op::BatchNorm`] promises.
 const BATCH_NORM_EPSILON: f32 = 1e-5;
@@ -17,12 +19,12 @@ const BATCH_NORM_EPSILON: f32 = 1e-5;
 pub struct Lowering<'a> {
     network: &'a Network,
     weights: &'a Weights,
-    options: &'a OnnxOptions,
+    pub(super) options: &'a OnnxOptions,
     specs: Vec<ParamSpec>,
     /// Name of the tensor that holds each network node's value.
     values: Vec<String>,
     nodes: Vec<NodeProto>,
-    initializers: Vec<TensorProto>,
+    pub(super) initializers: Vec<TensorProto>,
 }
 
 impl<'a> Lowering<'a> {
@@ -70,14 +72,30 @@ impl<'a> Lowering<'a> {
                 let inputs = self.with_params(inputs, id)?;
                 self.emit(&name, "Conv", inputs, conv_attributes(conv), output);
             }
+            Op::Linear { bias, .. } if matches!(node.shape, Shape::Tokens { .. }) => {
+                let inputs = self.with_params(inputs, id)?;
+                self.linear_per_token(&name, inputs, bias, output);
+            }
             Op::Linear { .. } => {
                 let inputs = self.with_params(inputs, id)?;
                 self.emit(&name, "Gemm", inputs, vec![attr_int("transB", 1)], output);
             }
             Op::BatchNorm => {
-                let inputs = self.with_params(inputs, id)?;
+                let mut inputs = self.with_params(inputs, id)?;
+                let tokens = matches!(node.shape, Shape::Tokens { .. });
+                if tokens {
+                    inputs[0] = self.transpose(&name, "channels_first", &inputs[0], &[0, 2, 1]);
+                }
                 let epsilon = attr_float("epsilon", BATCH_NORM_EPSILON);
-                self.emit(&name, "BatchNormalization", inputs, vec![epsilon], output);
+                if tokens {
+                    let normal = format!("{name}.normal");
+                    let op = "BatchNormalization";
+                    self.emit(&normal, op, inputs, vec![epsilon], normal.clone());
+                    let back = vec![attr_ints("perm", &[0, 2, 1])];
+                    self.emit(&name, "Transpose", vec![normal], back, output);
+                } else {
+                    self.emit(&name, "BatchNormalization", inputs, vec![epsilon], output);
+                }
             }
             Op::Activation(activation) => self.activation(&name, activation, inputs, output),
             Op::Pool {
@@ -100,6 +118,12 @@ impl<'a> Lowering<'a> {
                 };
                 self.emit(&name, op_type, inputs, attributes, output);
             }
+            Op::GlobalPool { kind }
+                if node.shape.spatial() == (1, 1)
+                    && matches!(network.shape(node.inputs[0]), Shape::Tokens { .. }) =>
+            {
+                self.pool_tokens(&name, kind, inputs, output);
+            }
             Op::GlobalPool { kind } => {
                 let op_type = match kind {
                     PoolKind::Max => "GlobalMaxPool",
@@ -120,7 +144,17 @@ impl<'a> Lowering<'a> {
                 self.emit(&name, "Mul", inputs, vec![], output);
             }
             Op::Concat => {
-                self.emit(&name, "Concat", inputs, vec![attr_int("axis", 1)], output);
+                let axis = match node.shape {
+                    Shape::Tokens { .. } => 2,
+                    _ => 1,
+                };
+                self.emit(
+                    &name,
+                    "Concat",
+                    inputs,
+                    vec![attr_int("axis", axis)],
+                    output,
+                );
             }
             Op::Zero { stride } => {
                 let mut inputs = inputs;
@@ -139,6 +173,49 @@ impl<'a> Lowering<'a> {
             }
             Op::Flatten => {
                 self.emit(&name, "Flatten", inputs, vec![attr_int("axis", 1)], output);
+            }
+            Op::LayerNorm | Op::RmsNorm => {
+                let inputs = self.with_params(inputs, id)?;
+                self.channel_norm(&name, node.shape, inputs, output);
+            }
+            Op::GroupNorm { groups } => {
+                let inputs = self.with_params(inputs, id)?;
+                self.group_norm(&name, groups, node.shape, inputs, output);
+            }
+            Op::Attention(attention) => {
+                self.attention(&name, attention, node.shape, inputs, output);
+            }
+            Op::LinearAttention { heads, causal } => {
+                self.linear_attention(&name, heads, causal, node.shape, inputs, output);
+            }
+            Op::Rotary { heads } => self.rotary(&name, heads, node.shape, inputs, output),
+            Op::Embedding { .. } => {
+                let mut inputs = self.with_params(inputs, id)?;
+                inputs.reverse();
+                self.emit(&name, "Gather", inputs, vec![attr_int("axis", 0)], output);
+            }
+            Op::Position => {
+                let inputs = self.with_params(inputs, id)?;
+                self.emit(&name, "Add", inputs, vec![], output);
+            }
+            Op::Sinusoidal => {
+                let (length, channels) = (node.shape.length(), node.shape.channels());
+                let data = sinusoids(length, channels);
+                let table = self.table(&name, "table", &[length, channels], &data);
+                self.emit(&name, "Add", vec![inputs[0].clone(), table], vec![], output);
+            }
+            Op::ClassToken => {
+                let inputs = self.with_params(inputs, id)?;
+                self.class_token(&name, inputs, output);
+            }
+            Op::Select { index } => {
+                let index = self.whole(&name, "index", &[], &[int(index)]);
+                let inputs = vec![inputs[0].clone(), index];
+                self.emit(&name, "Gather", inputs, vec![attr_int("axis", 1)], output);
+            }
+            Op::ToTokens => {
+                let rows = self.rows(&name, "x", network.shape(node.inputs[0]), &inputs[0]);
+                self.emit(&name, "Identity", vec![rows], vec![], output);
             }
         }
         Ok(())
@@ -256,7 +333,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// A shared scalar.
-    fn constant(&mut self, name: &str, value: f32) -> String {
+    pub(super) fn constant(&mut self, name: &str, value: f32) -> String {
         if self.initializers.iter().all(|t| t.name != name) {
             self.initializers.push(tensor(name, &[], &[value]));
         }
@@ -264,13 +341,19 @@ impl<'a> Lowering<'a> {
     }
 
     /// An intermediate node `name.part` whose tensor has the same name.
-    fn step(&mut self, name: &str, part: &str, op_type: &str, inputs: Vec<String>) -> String {
+    pub(super) fn step(
+        &mut self,
+        name: &str,
+        part: &str,
+        op_type: &str,
+        inputs: Vec<String>,
+    ) -> String {
         let name = format!("{name}.{part}");
         self.emit(&name, op_type, inputs, vec![], name.clone());
         name
     }
 
-    fn emit(
+    pub(super) fn emit(
         &mut self,
         name: &str,
         op_type: &str,
@@ -332,5 +415,17 @@ fn label(op: &Op) -> String {
         Op::Concat => "concat".into(),
         Op::Zero { .. } => "zero".into(),
         Op::Flatten => "flatten".into(),
+        Op::LayerNorm => "layernorm".into(),
+        Op::RmsNorm => "rmsnorm".into(),
+        Op::GroupNorm { .. } => "groupnorm".into(),
+        Op::Attention(_) => "attention".into(),
+        Op::LinearAttention { .. } => "linear_attention".into(),
+        Op::Rotary { .. } => "rotary".into(),
+        Op::Embedding { .. } => "embedding".into(),
+        Op::Position => "position".into(),
+        Op::Sinusoidal => "sinusoidal".into(),
+        Op::ClassToken => "class_token".into(),
+        Op::Select { .. } => "select".into(),
+        Op::ToTokens => "tokens".into(),
     }
 }

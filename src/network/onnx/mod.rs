@@ -5,6 +5,7 @@
 
 mod lower;
 mod proto;
+mod sequence;
 
 use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto};
@@ -31,7 +32,8 @@ pub struct OnnxOptions {
     /// Version of the default operator set, one of [`OPSETS`].
     pub opset: i64,
     pub batch: Batch,
-    /// Name of the input tensor, `[N, C, H, W]` or `[N, F]`.
+    /// Name of the input tensor: `[N, C, H, W]`, `[N, F]`, `[N, L, C]`, or
+    /// `[N, L]` of 64-bit token ids.
     pub input_name: String,
     /// Name of the output tensor.
     pub output_name: String,
@@ -77,7 +79,7 @@ pub enum OnnxError {
 
 /// Writes the part of `network` that reaches its output as a binary ONNX model.
 ///
-/// Tensors are 32-bit floats. Weights keep the names of [`ParamSpec::name`]
+/// Tensors are 32-bit floats, but for token ids. Weights keep the names of [`ParamSpec::name`]
 /// (`n12.weight`), nodes are named after their place and operator
 /// (`n12_conv3x3`). A [`Zero`](super::Op::Zero) becomes a product with 0, which
 /// inference engines do not fold away: export

@@ -44,6 +44,16 @@ pub fn attr_ints(name: &str, values: &[usize]) -> AttributeProto {
     }
 }
 
+/// Axes counted from the end.
+pub fn attr_signed_ints(name: &str, values: &[i64]) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Ints as i32,
+        ints: values.to_vec(),
+        ..Default::default()
+    }
+}
+
 /// A tensor of 32-bit floats; no dimensions make a scalar.
 pub fn tensor(name: &str, dims: &[usize], data: &[f32]) -> TensorProto {
     TensorProto {
@@ -51,6 +61,17 @@ pub fn tensor(name: &str, dims: &[usize], data: &[f32]) -> TensorProto {
         dims: dims.iter().copied().map(int).collect(),
         data_type: DataType::Float as i32,
         // ONNX fixes raw data as little-endian.
+        raw_data: data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        ..Default::default()
+    }
+}
+
+/// A tensor of 64-bit whole numbers; no dimensions make a scalar.
+pub fn whole_tensor(name: &str, dims: &[usize], data: &[i64]) -> TensorProto {
+    TensorProto {
+        name: name.into(),
+        dims: dims.iter().copied().map(int).collect(),
+        data_type: DataType::Int64 as i32,
         raw_data: data.iter().flat_map(|v| v.to_le_bytes()).collect(),
         ..Default::default()
     }
@@ -70,7 +91,10 @@ pub fn value_info(name: &str, batch: Batch, shape: Shape) -> ValueInfoProto {
         name: name.into(),
         r#type: Some(TypeProto {
             value: Some(type_proto::Value::TensorType(type_proto::Tensor {
-                elem_type: DataType::Float as i32,
+                elem_type: match shape {
+                    Shape::Ids { .. } => DataType::Int64 as i32,
+                    _ => DataType::Float as i32,
+                },
                 shape: Some(TensorShapeProto {
                     dim: std::iter::once(batch)
                         .chain(dims)

@@ -1,20 +1,28 @@
 //! The operators once more, as plainly as their definitions read: one loop nest
 //! each, in 64-bit floats. Slow, and what the tests hold the fast ones against.
 
+mod sequence;
+
 use ndarray::{Array3, ArrayD, IxDyn};
 
 use super::BATCH_NORM_EPSILON;
-use crate::network::{Activation, Conv, Network, NodeId, Op, ParamSpec, PoolKind, Role, Weights};
+use crate::network::{
+    Activation, Conv, Network, NodeId, Op, ParamSpec, PoolKind, Role, Shape, Weights,
+};
 
-/// Inference on one image (`C x H x W`), giving the output's features.
+/// Inference on one sample (`C x H x W`, `F`, `L x C` or `L`), giving the
+/// output's features in the same order.
 pub(super) fn forward(network: &Network, weights: &Weights, image: &[f32]) -> Vec<f64> {
     let mut values: Vec<Array3<f64>> = Vec::new();
     for (index, node) in network.nodes().iter().enumerate() {
         let (height, width) = node.shape.spatial();
         let dims = (node.shape.channels(), height, width);
         if matches!(node.op, Op::Input) {
-            let data = image.iter().map(|x| *x as f64).collect();
-            values.push(Array3::from_shape_vec(dims, data).unwrap());
+            let at = |(c, y, x): (usize, usize, usize)| match node.shape {
+                Shape::Tokens { channels, .. } => image[x * channels + c] as f64,
+                _ => image[(c * height + y) * width + x] as f64,
+            };
+            values.push(Array3::from_shape_fn(dims, at));
             continue;
         }
         let inputs: Vec<&Array3<f64>> = node.inputs.iter().map(|i| &values[i.0]).collect();
@@ -34,6 +42,12 @@ pub(super) fn forward(network: &Network, weights: &Weights, image: &[f32]) -> Ve
             Op::Conv(conv) => {
                 let bias = param(Role::Bias).map_or(0.0, |bias| bias[[c]]);
                 bias + convolve(&conv, x, &param(Role::Weight).unwrap(), [c, oy, ox])
+            }
+            Op::Linear { .. } if matches!(node.shape, Shape::Tokens { .. }) => {
+                let weight = param(Role::Weight).unwrap();
+                let bias = param(Role::Bias).map_or(0.0, |bias| bias[[c]]);
+                let token = (0..x.dim().0).map(|i| weight[[c, i]] * x[[i, oy, ox]]);
+                bias + token.sum::<f64>()
             }
             Op::Linear { .. } => {
                 let weight = param(Role::Weight).unwrap();
@@ -88,11 +102,20 @@ pub(super) fn forward(network: &Network, weights: &Weights, image: &[f32]) -> Ve
                 }
             }
             Op::Zero { .. } => 0.0,
+            Op::Flatten if matches!(network.shape(node.inputs[0]), Shape::Tokens { .. }) => {
+                let channels = x.dim().0;
+                x[[c % channels, 0, c / channels]]
+            }
             Op::Flatten => *x.iter().nth(c).unwrap(),
+            op => sequence::value(op, &inputs, &param, [c, oy, ox]),
         });
         values.push(out);
     }
-    values[network.output().0].iter().copied().collect()
+    let output = &values[network.output().0];
+    match network.output_shape() {
+        Shape::Tokens { .. } => output.t().iter().copied().collect(),
+        _ => output.iter().copied().collect(),
+    }
 }
 
 /// Positions a window reads, which may lie outside the map, in row-major order.

@@ -1,0 +1,117 @@
+//! The operators of sequences as plainly as their definitions read. Positions
+//! are pixels `(y, x)`; a sequence is one row of them.
+
+use ndarray::{Array3, ArrayD};
+
+use crate::network::{Attention, Op, Role};
+
+/// One output value at channel `c` of position `(oy, ox)`.
+pub(super) fn value(
+    op: Op,
+    inputs: &[&Array3<f64>],
+    param: &dyn Fn(Role) -> Option<ArrayD<f64>>,
+    [c, oy, ox]: [usize; 3],
+) -> f64 {
+    let x = inputs[0];
+    let (channels, height, width) = x.dim();
+    match op {
+        Op::LayerNorm | Op::RmsNorm => {
+            let column: Vec<f64> = (0..channels).map(|c| x[[c, oy, ox]]).collect();
+            let centre = if op == Op::LayerNorm {
+                mean(&column)
+            } else {
+                0.0
+            };
+            let normal = normal(x[[c, oy, ox]], centre, &column);
+            let shift = param(Role::Bias).map_or(0.0, |b| b[[c]]);
+            normal * param(Role::Weight).unwrap()[[c]] + shift
+        }
+        Op::GroupNorm { groups } => {
+            let size = channels / groups;
+            let own = c / size * size..(c / size + 1) * size;
+            let mut group = Vec::new();
+            for c in own {
+                group.extend(x.index_axis(ndarray::Axis(0), c).iter());
+            }
+            let normal = normal(x[[c, oy, ox]], mean(&group), &group);
+            normal * param(Role::Weight).unwrap()[[c]] + param(Role::Bias).unwrap()[[c]]
+        }
+        Op::Attention(a) => attend(a, inputs, [c, oy, ox]),
+        Op::LinearAttention { heads, causal } => {
+            let dim = channels / heads;
+            let head = c / dim * dim..(c / dim + 1) * dim;
+            let positive = |x: f64| if x > 0.0 { x + 1.0 } else { x.exp() };
+            let (mut sum, mut norm) = (0.0, 0.0);
+            for y in 0..height {
+                for x in 0..width {
+                    if causal && x > ox {
+                        continue;
+                    }
+                    let likeness: f64 = head
+                        .clone()
+                        .map(|c| positive(inputs[0][[c, oy, ox]]) * positive(inputs[1][[c, y, x]]))
+                        .sum();
+                    sum += likeness * inputs[2][[c, y, x]];
+                    norm += likeness;
+                }
+            }
+            sum / norm
+        }
+        Op::Rotary { heads } => {
+            let half = channels / heads / 2;
+            let (i, upper) = (c % (2 * half) % half, c % (2 * half) >= half);
+            let angle = ox as f64 / 10_000f64.powf(i as f64 / half as f64);
+            let partner = x[[if upper { c - half } else { c + half }, oy, ox]];
+            let sign = if upper { 1.0 } else { -1.0 };
+            x[[c, oy, ox]] * angle.cos() + sign * partner * angle.sin()
+        }
+        Op::Embedding { .. } => param(Role::Weight).unwrap()[[x[[0, 0, ox]] as usize, c]],
+        Op::Position => x[[c, oy, ox]] + param(Role::Weight).unwrap()[[ox, c]],
+        Op::Sinusoidal => {
+            let exponent = (c - c % 2) as f64 / channels as f64;
+            let angle = ox as f64 / 10_000f64.powf(exponent);
+            x[[c, oy, ox]] + if c % 2 == 0 { angle.sin() } else { angle.cos() }
+        }
+        Op::ClassToken if ox == 0 => param(Role::Weight).unwrap()[[0, c]],
+        Op::ClassToken => x[[c, oy, ox - 1]],
+        Op::Select { index } => x[[c, 0, index]],
+        Op::ToTokens => x[[c, ox / width, ox % width]],
+        other => unreachable!("{other} is no operator of sequences"),
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn normal(value: f64, centre: f64, among: &[f64]) -> f64 {
+    let squares: Vec<f64> = among.iter().map(|x| (x - centre).powi(2)).collect();
+    (value - centre) / (mean(&squares) + 1e-5).sqrt()
+}
+
+fn attend(a: Attention, inputs: &[&Array3<f64>], [c, oy, ox]: [usize; 3]) -> f64 {
+    let [queries, keys, values] = inputs else {
+        unreachable!("attention has three inputs")
+    };
+    let (channels, height, width) = queries.dim();
+    let dim = channels / a.heads;
+    let head = c / dim;
+    let kv_head = head / (a.heads / a.kv_heads);
+    let sequence = height == 1;
+    let same = |a_: usize, b: usize| a.window == 0 || a_ / a.window == b / a.window;
+    let mut scores = Vec::new();
+    for y in 0..height {
+        for x in 0..width {
+            let seen = same(x, ox) && (sequence || same(y, oy)) && !(a.causal && x > ox);
+            if seen {
+                let product: f64 = (0..dim)
+                    .map(|i| queries[[head * dim + i, oy, ox]] * keys[[kv_head * dim + i, y, x]])
+                    .sum();
+                let value = values[[kv_head * dim + c % dim, y, x]];
+                scores.push((product / (dim as f64).sqrt(), value));
+            }
+        }
+    }
+    let norm: f64 = scores.iter().map(|(s, _)| s.exp()).sum();
+    scores.iter().map(|(s, v)| s.exp() * v).sum::<f64>() / norm
+}
