@@ -7,7 +7,9 @@ mod common;
 
 use bespoke::device::infer;
 use bespoke::network::onnx::{Batch, OPSETS, OnnxOptions, export};
-use bespoke::network::{Activation, Array, Conv, Network, NodeId, Op, PoolKind, Shape, Weights};
+use bespoke::network::{
+    Activation, Array, Attention, Conv, Network, NodeId, Op, PoolKind, Shape, Weights,
+};
 use common::{check_cases, python, skip, write_case};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -71,6 +73,88 @@ fn every_operator() -> Network {
     net
 }
 
+fn attention(heads: usize, kv_heads: usize, window: usize, causal: bool) -> Op {
+    Op::Attention(Attention {
+        heads,
+        kv_heads,
+        window,
+        causal,
+    })
+}
+
+/// Every operator of maps and sequences that transformers add.
+fn every_vision_transformer_operator() -> Network {
+    let mut net = Network::new(Shape::image(6, 8, 8));
+    let mut push = |op, inputs: &[NodeId]| net.push(op, inputs).unwrap();
+    let x = push(Op::LayerNorm, &[NodeId(0)]);
+    let y = push(Op::GroupNorm { groups: 3 }, &[x]);
+    let z = push(Op::RmsNorm, &[y]);
+    let windowed = push(attention(3, 3, 4, false), &[x, y, z]);
+    let keys = push(Op::Conv(Conv::same(2, 1, 1)), &[x]);
+    let whole = push(attention(3, 1, 0, false), &[x, keys, keys]);
+    let linear_map = Op::LinearAttention {
+        heads: 2,
+        causal: false,
+    };
+    let mixed = push(linear_map, &[x, y, z]);
+    let sum = push(Op::Add, &[windowed, whole, mixed]);
+    let tokens = push(Op::ToTokens, &[sum]);
+    let tokens = push(Op::ClassToken, &[tokens]);
+    let tokens = push(Op::Position, &[tokens]);
+    let tokens = push(Op::BatchNorm, &[tokens]);
+    let grouped = push(Op::GroupNorm { groups: 2 }, &[tokens]);
+    let wide = push(Op::Concat, &[tokens, grouped]);
+    let linear = |out_features, bias| Op::Linear { out_features, bias };
+    let hidden = push(linear(8, true), &[wide]);
+    let still = push(Op::Zero { stride: 1 }, &[hidden]);
+    let hidden = push(Op::Add, &[hidden, still]);
+    let class = push(Op::Select { index: 0 }, &[hidden]);
+    let mean = push(
+        Op::GlobalPool {
+            kind: PoolKind::Avg,
+        },
+        &[hidden],
+    );
+    let most = push(
+        Op::GlobalPool {
+            kind: PoolKind::Max,
+        },
+        &[hidden],
+    );
+    let flat = push(Op::Flatten, &[hidden]);
+    let features = push(Op::Concat, &[class, mean, most, flat]);
+    let features = push(Op::LayerNorm, &[features]);
+    push(linear(10, true), &[features]);
+    net
+}
+
+/// Every operator of language models; the output is one vector a token.
+fn every_language_operator() -> Network {
+    let mut net = Network::new(Shape::ids(12));
+    let mut push = |op, inputs: &[NodeId]| net.push(op, inputs).unwrap();
+    let x = push(Op::Embedding { vocab: 50, dim: 16 }, &[NodeId(0)]);
+    let x = push(Op::Sinusoidal, &[x]);
+    let linear = |out_features, bias| Op::Linear { out_features, bias };
+    let normal = push(Op::RmsNorm, &[x]);
+    let q = push(linear(16, true), &[normal]);
+    let k = push(linear(8, false), &[normal]);
+    let v = push(linear(8, false), &[normal]);
+    let q = push(Op::Rotary { heads: 4 }, &[q]);
+    let k = push(Op::Rotary { heads: 2 }, &[k]);
+    let grouped = push(attention(4, 2, 0, true), &[q, k, v]);
+    let blocks = push(attention(4, 2, 4, true), &[q, k, v]);
+    let causal = |causal| Op::LinearAttention { heads: 4, causal };
+    let past = push(causal(true), &[q, normal, x]);
+    let all = push(causal(false), &[q, normal, x]);
+    let sum = push(Op::Add, &[grouped, blocks, past, all]);
+    let gate = push(linear(24, false), &[sum]);
+    let gate = push(Op::Activation(Activation::Swish), &[gate]);
+    let up = push(linear(24, false), &[sum]);
+    let up = push(Op::Mul, &[up, gate]);
+    push(linear(50, false), &[up]);
+    net
+}
+
 /// Random weights whose biases and statistics are not the trivial ones.
 fn trained_looking(network: &Network, seed: u64) -> Weights {
     let mut weights = Weights::random(network, seed);
@@ -88,11 +172,11 @@ fn trained_looking(network: &Network, seed: u64) -> Weights {
     weights
 }
 
-fn image(dims: Vec<usize>, seed: u64) -> Array {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let data = (0..dims.iter().product::<usize>())
-        .map(|_| rng.random_range(-2.0..2.0))
-        .collect();
+/// A batch of what the network takes: noise, or token ids.
+fn samples(network: &Network, count: usize) -> Array {
+    let mut dims = vec![count];
+    dims.extend(network.input_shape().dims());
+    let data = network.example(count, count as u64);
     Array { dims, data }
 }
 
@@ -101,12 +185,19 @@ fn onnxruntime_and_tract_agree_on_every_operator_and_set() {
     let Some(python) = python() else {
         return skip("no Python with onnxruntime, so exported models were not compared with it");
     };
-    let network = every_operator();
-    let weights = trained_looking(&network, 3);
     let dir = tempfile::tempdir().unwrap();
     let mut cases = 0;
-    for opset in OPSETS {
-        for (batch, samples) in [
+    let networks = [
+        ("maps", every_operator()),
+        ("vision", every_vision_transformer_operator()),
+        ("language", every_language_operator()),
+    ];
+    for (name, network, opset) in networks
+        .iter()
+        .flat_map(|(name, network)| OPSETS.map(move |opset| (name, network, opset)))
+    {
+        let weights = trained_looking(network, 3);
+        for (batch, count) in [
             (Batch::Dynamic, 1),
             (Batch::Dynamic, 3),
             (Batch::Fixed(2), 2),
@@ -117,13 +208,15 @@ fn onnxruntime_and_tract_agree_on_every_operator_and_set() {
                 metadata: vec![("architecture".into(), "every operator".into())],
                 ..OnnxOptions::default()
             };
-            let onnx = export(&network, &weights, &options).unwrap();
-            let input = image(vec![samples, 3, 13, 13], samples as u64);
-            let output = infer(&onnx, &input).unwrap();
-            assert_eq!(output.dims, [samples, 10]);
+            let onnx = export(network, &weights, &options).unwrap();
+            let input = samples(network, count);
+            let output = infer(&onnx, &input).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let mut dims = vec![count];
+            dims.extend(network.output_shape().dims());
+            assert_eq!(output.dims, dims);
             write_case(
                 dir.path(),
-                &format!("opset{opset}-{samples}"),
+                &format!("{name}-opset{opset}-{count}"),
                 &onnx,
                 &input,
                 &output,

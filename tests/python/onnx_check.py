@@ -47,7 +47,10 @@ def check(case):
     session = onnxruntime.InferenceSession(
         f"{stem}.onnx", options, providers=["CPUExecutionProvider"]
     )
-    (output,) = session.run(None, {session.get_inputs()[0].name: data})
+    (declared,) = session.get_inputs()
+    if declared.type == "tensor(int64)":
+        data = data.astype("int64")
+    (output,) = session.run(None, {declared.name: data})
     operators, verdict = inspect(f"{stem}.onnx")
     same_shape = output.shape == expected.shape
     return {

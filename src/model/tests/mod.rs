@@ -108,7 +108,10 @@ fn check_training(net: &Network, seed: u64) {
         let factors = Tensor::from_data(TensorData::new(factors, dims), &device);
         let gradients = (out.clone() * factors).sum().backward();
         // There is no gradient of token ids.
-        let input = images.grad(&gradients).map(values).unwrap_or_default();
+        let input = match net.input_shape() {
+            Shape::Ids { .. } => Vec::new(),
+            _ => values(images.grad(&gradients).unwrap()),
+        };
         (
             values(out),
             input,
@@ -405,15 +408,6 @@ fn misfits_are_errors() {
     weights.tensors.remove("n1.weight");
     let error = Model::new(&net, &weights, &Device::flex()).unwrap_err();
     insta::assert_snapshot!(error, @"the weights lack tensor `n1.weight`");
-    let vector = single(
-        Shape::vector(3),
-        Op::Linear {
-            out_features: 2,
-            bias: false,
-        },
-    );
-    let error = Model::new(&vector, &Weights::random(&vector, 0), &Device::flex()).unwrap_err();
-    insta::assert_snapshot!(error, @"the network takes a vector of 3 features, but a model is fed images");
     insta::assert_snapshot!("cuda".parse::<Backend>().unwrap_err(), @"`cuda` is not a backend; choose `flex` (CPU) or `wgpu` (GPU)");
     assert_eq!(Backend::Wgpu.to_string().parse(), Ok(Backend::Wgpu));
 }

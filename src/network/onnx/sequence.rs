@@ -171,12 +171,9 @@ impl Lowering<'_> {
     /// A map as rows `[N, H W, C]`; a sequence is rows already.
     pub(super) fn rows(&mut self, name: &str, part: &str, shape: Shape, x: &str) -> String {
         match shape {
-            Shape::Image {
-                channels,
-                height,
-                width,
-            } => {
-                let dims = [0, int(channels), int(height * width)];
+            Shape::Image { height, width, .. } => {
+                // Keys and values may have fewer channels than queries.
+                let dims = [0, -1, int(height * width)];
                 let flat = self.reshape(name, &format!("{part}.flat"), x, &dims);
                 self.transpose(name, &format!("{part}.rows"), &flat, &[0, 2, 1])
             }
