@@ -241,7 +241,9 @@ fn uncertainty_shrinks_with_measurements_and_grows_with_distance() {
     let (three, _) = sd(3);
     let (thirty, calibrated) = sd(30);
     assert!(thirty < three, "{thirty} against {three}");
-    let far = tables::fbnet_network(&["7"; 22].join(" ")).unwrap();
+    let far = tables::TableSpace::FbNet
+        .network(&["7"; 22].join(" "))
+        .unwrap();
     let distant = calibrated.predict(&far);
     assert!(
         distant.sd_log > 2.0 * thirty,

@@ -17,8 +17,9 @@ use super::features::{Features, N_COSTS};
 use super::nnls::nnls;
 use super::posterior::{self, Evidence, HyperPrior, N_HYPOTHESES};
 use super::protocol::{family, split};
-use super::tables::{ArchitectureError, LatencyTable, TableError, TableSpace};
+use super::tables::{LatencyTable, TableError, TableSpace};
 use super::{IntervalPrior, Options, Predictor};
+use crate::space::codec::CodecError;
 
 /// What meta-training needs to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +53,7 @@ pub enum TrainError {
     Architecture {
         path: String,
         index: usize,
-        source: ArchitectureError,
+        source: CodecError,
     },
     #[error("the {space} table lacks device `{device}`, which the protocol names")]
     Device { space: &'static str, device: String },

@@ -157,6 +157,15 @@ impl Space {
     /// # Errors
     /// When the decisions do not belong to this space.
     pub fn network(&self, architecture: &Architecture) -> Result<Network, GenotypeError> {
+        Ok(self.unsimplified(architecture)?.simplify())
+    }
+
+    /// The network of an architecture as the file writes it: with operators that
+    /// compute nothing, such as a `none` and what only it reads.
+    ///
+    /// # Errors
+    /// When the decisions do not belong to this space.
+    pub fn unsimplified(&self, architecture: &Architecture) -> Result<Network, GenotypeError> {
         let program = self.program();
         let mut replay = Replay {
             choices: &program.choices,
@@ -175,7 +184,7 @@ impl Space {
             }
         }
         match network {
-            Ok(network) => Ok(network.simplify()),
+            Ok(network) => Ok(network),
             // The checker proved that every architecture fits.
             Err(error) => unreachable!("a checked space failed: {}", error.message),
         }

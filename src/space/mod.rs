@@ -6,6 +6,7 @@ mod analyse;
 mod architecture;
 mod ast;
 mod bundle;
+pub mod codec;
 mod constraint;
 mod elaborate;
 mod error;

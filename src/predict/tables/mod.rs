@@ -1,21 +1,16 @@
 //! Latency tables that others measured, as networks and milliseconds: the
 //! material of meta-training and of its evaluation. A table is a CSV file (or
 //! its gzip) with an `architecture` column and one column a device; the text
-//! of an architecture is read by the module of its space.
-
-mod fbnet;
-mod nasbench201;
-mod ofa;
-
-pub use fbnet::fbnet_network;
-pub use nasbench201::nasbench201_network;
-pub use ofa::ofa_network;
+//! of an architecture is read by the codec of its space.
 
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use crate::network::{Activation, Conv, Network, NodeId, Op, ShapeError};
+use crate::network::Network;
+use crate::space::Space;
+use crate::space::codec::{Codec, CodecError};
 
 /// The space a table's architectures come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,55 +36,41 @@ impl TableSpace {
         }
     }
 
-    /// The network an architecture's text stands for.
+    /// The notation of the table's architectures.
+    fn codec(self) -> Codec {
+        match self {
+            TableSpace::NasBench201 => Codec::NasBench201,
+            TableSpace::FbNet => Codec::FbNet,
+            TableSpace::Ofa => Codec::Ofa,
+        }
+    }
+
+    fn space(self) -> &'static Space {
+        static SPACES: [OnceLock<Space>; 3] = [const { OnceLock::new() }; 3];
+        let (index, text) = match self {
+            TableSpace::NasBench201 => {
+                (0, include_str!("../../../search-spaces/nasbench201.space"))
+            }
+            TableSpace::FbNet => (1, include_str!("../../../search-spaces/fbnet.space")),
+            TableSpace::Ofa => (
+                2,
+                include_str!("../../../search-spaces/ofa-mobilenetv3.space"),
+            ),
+        };
+        SPACES[index].get_or_init(|| {
+            Space::parse(self.name(), text).expect("the shipped spaces are valid, as tests show")
+        })
+    }
+
+    /// The network an architecture's text stands for, with what computes
+    /// nothing left in, as the benchmark's authors measured it.
     ///
     /// # Errors
     /// When the text is not of this space.
-    pub fn network(self, architecture: &str) -> Result<Network, ArchitectureError> {
-        match self {
-            TableSpace::NasBench201 => nasbench201_network(architecture, 10),
-            TableSpace::FbNet => fbnet_network(architecture),
-            TableSpace::Ofa => ofa_network(architecture),
-        }
+    pub fn network(self, architecture: &str) -> Result<Network, CodecError> {
+        let architecture = self.codec().decode(self.space(), architecture)?;
+        Ok(self.space().unsimplified(&architecture)?)
     }
-}
-
-/// Convolution, batch norm and, if any, an activation.
-fn conv_bn(
-    net: &mut Network,
-    x: NodeId,
-    conv: Conv,
-    activation: Option<Activation>,
-) -> Result<NodeId, ShapeError> {
-    let x = net.push(Op::Conv(conv), &[x])?;
-    let x = net.push(Op::BatchNorm, &[x])?;
-    match activation {
-        Some(a) => net.push(Op::Activation(a), &[x]),
-        None => Ok(x),
-    }
-}
-
-/// The linear classifier behind the pooled features.
-fn classify(net: &mut Network, x: NodeId, classes: usize) -> Result<NodeId, ShapeError> {
-    let x = net.push(Op::Flatten, &[x])?;
-    let linear = Op::Linear {
-        out_features: classes,
-        bias: true,
-    };
-    net.push(linear, &[x])
-}
-
-/// Why a text is no architecture of the space.
-#[derive(Debug, thiserror::Error)]
-pub enum ArchitectureError {
-    #[error("`{text}` is no {space} architecture: {reason}")]
-    Syntax {
-        space: &'static str,
-        text: String,
-        reason: String,
-    },
-    #[error(transparent)]
-    Shape(#[from] ShapeError),
 }
 
 /// Why a table cannot be read.
