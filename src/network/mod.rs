@@ -13,6 +13,7 @@ mod precision;
 mod shape;
 mod simplify;
 mod tables;
+mod topology;
 mod weights;
 
 pub use cost::Costs;
@@ -21,6 +22,7 @@ pub use op::{Activation, Attention, Conv, Op, PoolKind, ShapeError};
 pub use precision::Precision;
 pub use shape::Shape;
 pub use tables::{rotary_angles, sinusoids};
+pub use topology::Topologies;
 pub use weights::{Array, ParamSpec, Role, Weights, WeightsError};
 
 use rand::{RngExt, SeedableRng};

@@ -6,7 +6,7 @@ mod front;
 mod plot;
 mod scale;
 mod table;
-mod units;
+pub mod units;
 
 pub use front::{FrontRow, candidates_csv, front_csv, front_rows, measurements_csv, runs_csv};
 pub use plot::{AxisScale, PlotError, PlotOptions, front_svg};

@@ -130,6 +130,11 @@ impl SpaceError {
         }
     }
 
+    /// Problems of a single file.
+    pub fn in_file(name: &str, text: &str, problems: Vec<Problem>) -> Self {
+        Self::new(&Bundle::single(name, text), problems)
+    }
+
     /// The problems, in source order.
     pub fn problems(&self) -> &[Problem] {
         &self.problems

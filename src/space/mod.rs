@@ -10,6 +10,7 @@ pub mod codec;
 mod constraint;
 mod elaborate;
 mod error;
+mod format;
 mod lexer;
 mod ops;
 mod parser;
@@ -20,6 +21,7 @@ pub use architecture::{Architecture, GenotypeError};
 pub use bundle::{Loader, Source};
 pub use constraint::{Constraint, Metric};
 pub use error::{Problem, SpaceError, Span};
+pub use format::format;
 pub use step::{Choice, ChoiceId, ChoiceKind};
 
 use std::collections::HashMap;
@@ -29,7 +31,7 @@ use std::sync::{Arc, Mutex};
 use num_bigint::BigUint;
 use sha2::{Digest, Sha256};
 
-use crate::network::Shape;
+use crate::network::{Shape, Topologies};
 use analyse::Analysis;
 use bundle::Bundle;
 use elaborate::Program;
@@ -46,6 +48,18 @@ pub struct Space {
     analysis: Mutex<Analysis>,
     /// An architecture that keeps to the constraints, where there are any.
     witness: Option<Architecture>,
+}
+
+/// How many networks of a space are distinct, by isomorphism.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Distinct {
+    /// Graphs as written, identities removed and what only reads zeros replaced
+    /// by zeros: what NAS-Bench-201 counts as unique (Dong & Yang 2020), where a
+    /// sum keeps its zero summands.
+    pub topologies: usize,
+    /// Networks left once nothing is computed in vain
+    /// ([`Network::simplify`](crate::network::Network::simplify)).
+    pub networks: usize,
 }
 
 /// Why a space could not be loaded.
@@ -204,7 +218,12 @@ impl Space {
 
     /// Every architecture that keeps to the constraints, by index.
     pub fn enumerate(&self) -> impl Iterator<Item = Architecture> + '_ {
-        let mut next = BigUint::default();
+        self.enumerate_from(BigUint::default())
+    }
+
+    /// The same, from an index on.
+    pub fn enumerate_from(&self, first: BigUint) -> impl Iterator<Item = Architecture> + '_ {
+        let mut next = first;
         std::iter::from_fn(move || {
             (next < self.count).then(|| {
                 let architecture = self.unrank(&next);
@@ -213,6 +232,32 @@ impl Space {
             })
         })
         .filter(|architecture| self.admits(architecture))
+    }
+
+    /// The text in one layout, without comments: equal for files that differ in
+    /// layout alone, and read back as the same space.
+    pub fn canonical(&self) -> String {
+        format::canonical(&self.text)
+    }
+
+    /// How many architectures differ as networks: none where the space has more
+    /// than `limit` architectures.
+    pub fn distinct(&self, limit: u64) -> Option<Distinct> {
+        if *self.count() > BigUint::from(limit) {
+            return None;
+        }
+        let (mut topologies, mut networks) = (Topologies::default(), Topologies::default());
+        for architecture in self.enumerate() {
+            let Ok(network) = self.unsimplified(&architecture) else {
+                unreachable!("enumerated from this space")
+            };
+            topologies.add(&network);
+            networks.add(&network.simplify());
+        }
+        Some(Distinct {
+            topologies: topologies.count(),
+            networks: networks.count(),
+        })
     }
 
     fn program(&self) -> &Program {

@@ -1,0 +1,37 @@
+//! `bespoke space fmt`.
+
+use std::path::PathBuf;
+
+use miette::miette;
+
+use crate::space::{SpaceError, format};
+
+pub fn fmt(files: &[PathBuf], check: bool, stdout: bool) -> miette::Result<()> {
+    let mut wrong = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| miette!("cannot read {}: {error}", file.display()))?;
+        let name = file.display().to_string();
+        let formatted =
+            format(&text).map_err(|problem| SpaceError::in_file(&name, &text, vec![problem]))?;
+        if stdout {
+            crate::cli::print(&formatted);
+        } else if formatted != text {
+            match check {
+                true => wrong.push(name),
+                false => {
+                    super::write(file, &formatted)?;
+                    crate::cli::print(&format!("formatted {name}\n"));
+                }
+            }
+        }
+    }
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(miette!(
+            help = format!("run `bespoke space fmt {}`", wrong.join(" ")),
+            "not in the standard layout: {}",
+            wrong.join(", ")
+        )),
+    }
+}
