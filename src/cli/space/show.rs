@@ -106,7 +106,9 @@ pub fn architecture(space: &Space, architecture: &Architecture) -> miette::Resul
     }
     print("\n");
     let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING).force_no_tty();
+    table
+        .load_style(comfy_table::presets::NOTHING)
+        .force_no_tty();
     table.set_header(["node", "operator", "from", "shape", "MACs", "parameters"]);
     for (index, node) in network.nodes().iter().enumerate() {
         let inputs = network.input_shapes(node);

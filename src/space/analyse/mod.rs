@@ -72,6 +72,9 @@ pub struct Analysis {
     program: Arc<Program>,
     tracked: BTreeSet<ChoiceId>,
     memo: HashMap<(usize, State), Outcomes>,
+    /// The outcomes after each prefix of a sequence or of a depth's rounds, for
+    /// finding ways back: by step, rounds taken and state before.
+    layers: HashMap<(usize, usize, State), Arc<Vec<Outcomes>>>,
     /// Work done so far while proving; sampling later is not limited.
     work: usize,
     proven: bool,
@@ -87,6 +90,7 @@ impl Analysis {
             program: program.clone(),
             tracked: BTreeSet::new(),
             memo: HashMap::new(),
+            layers: HashMap::new(),
             work: 0,
             proven: false,
         };
@@ -482,6 +486,7 @@ impl Analysis {
                 program: self.program.clone(),
                 tracked: self.tracked.clone(),
                 memo: HashMap::new(),
+                layers: HashMap::new(),
                 work: self.work,
                 proven: false,
             };

@@ -34,9 +34,7 @@ impl Analysis {
     ) {
         match &step.kind {
             StepKind::Seq(steps) => {
-                let Ok(layers) = self.forward(steps, from) else {
-                    unreachable!("a path is asked for where the run succeeded")
-                };
+                let layers = self.layers((step.id, steps.len()), steps, from);
                 self.path_seq(steps, &layers, to, index, out);
             }
             StepKind::Decide(choice, terms) => {
@@ -80,9 +78,7 @@ impl Analysis {
             } => {
                 for option in self.open(*choice, rounds.len() - least + 1, from) {
                     let rounds = &rounds[..least + option];
-                    let Ok(layers) = self.forward(rounds, from) else {
-                        unreachable!("a path is asked for where the run succeeded")
-                    };
+                    let layers = self.layers((step.id, rounds.len()), rounds, from);
                     let last = layers.last().expect("holds at least the start");
                     // The end as it was before the depth was recorded.
                     let ends: Vec<(State, BigUint)> = last
@@ -154,6 +150,25 @@ impl Analysis {
             | StepKind::Precision(..)
             | StepKind::Forget(_) => {}
         }
+    }
+
+    /// Outcomes after each prefix of steps that are known to succeed.
+    fn layers(
+        &mut self,
+        (id, taken): (usize, usize),
+        steps: &[Step],
+        from: &State,
+    ) -> Arc<Vec<Outcomes>> {
+        let key = (id, taken, from.clone());
+        if let Some(known) = self.layers.get(&key) {
+            return known.clone();
+        }
+        let Ok(layers) = self.forward(steps, from) else {
+            unreachable!("a path is asked for where the run succeeded")
+        };
+        let layers = Arc::new(layers);
+        self.layers.insert(key, layers.clone());
+        layers
     }
 
     pub(super) fn path_seq(
