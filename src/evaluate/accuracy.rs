@@ -6,7 +6,7 @@ use super::TrainError;
 use super::batches::Normaliser;
 use crate::data::{Dataset, Split};
 use crate::model::{Model, ModelError, fold_batch_norm};
-use crate::network::{Network, Weights};
+use crate::network::{Network, Shape, Weights};
 
 /// Images for each forward pass; enough to be efficient, and no setting, as the
 /// answer does not depend on it.
@@ -28,7 +28,7 @@ pub fn accuracy(
     let device = device.clone().without_autodiff();
     let (network, weights) = fold_batch_norm(network, weights).map_err(ModelError::from)?;
     let model = Model::new(&network, &weights, &device)?;
-    let normaliser = Normaliser::new(dataset);
+    let normaliser = Normaliser::new(dataset, network.input_shape());
     let order: Vec<usize> = (0..split.len()).collect();
     let mut right = 0;
     for indices in order.chunks(BATCH) {
@@ -57,11 +57,18 @@ pub(super) fn count_right(logits: &[f32], labels: impl ExactSizeIterator<Item = 
         .count()
 }
 
-/// Whether a network can classify a dataset's images.
+/// Whether a network can classify a dataset's images, resized where need be.
 pub(super) fn check_fit(network: &Network, dataset: &Dataset) -> Result<(), TrainError> {
-    if network.input_shape() != dataset.shape {
+    let input = network.input_shape();
+    if !matches!(input, Shape::Image { .. }) {
+        return Err(TrainError::NotImages {
+            network: input,
+            data: dataset.shape,
+        });
+    }
+    if input.channels() != dataset.shape.channels() {
         return Err(TrainError::InputShape {
-            network: network.input_shape(),
+            network: input,
             data: dataset.shape,
         });
     }

@@ -1,37 +1,49 @@
-//! Turns bytes into normalised batches: shuffling from a seed, and the light
-//! augmentation of small-image training (He et al. 2016: shift and mirror).
+//! Turns bytes into normalised batches at the network's resolution: shuffling
+//! from a seed, and the light augmentation of small-image training (He et al.
+//! 2016: shift and mirror).
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::resize::Resize;
 use crate::data::{Dataset, Split};
 use crate::network::Shape;
 
-/// Maps pixels to floats of zero mean and unit variance by channel.
+/// Maps pixels to floats of zero mean and unit variance by channel, at the
+/// resolution a network takes.
 pub(super) struct Normaliser {
     /// One value for each byte, by channel.
     tables: Vec<[f32; 256]>,
+    /// Of the data.
     shape: Shape,
+    /// Height and width of the batches.
+    size: (usize, usize),
+    /// Where the two differ.
+    resize: Option<Resize>,
 }
 
 impl Normaliser {
-    pub fn new(dataset: &Dataset) -> Self {
+    /// `input` is the network's: an image of the data's channels.
+    pub fn new(dataset: &Dataset, input: Shape) -> Self {
         let tables = dataset
             .mean
             .iter()
             .zip(&dataset.std)
             .map(|(mean, std)| std::array::from_fn(|pixel| (pixel as f32 / 255.0 - mean) / std))
             .collect();
+        let (from, size) = (dataset.shape.spatial(), input.spatial());
         Normaliser {
             tables,
             shape: dataset.shape,
+            size,
+            resize: (from != size).then(|| Resize::new(from, size)),
         }
     }
 
     /// The images at `indices` as `[N, C, H, W]`. With an `augmentation` each
-    /// is shifted and mirrored as it says.
+    /// is shifted and mirrored as it says, before it is resized.
     pub fn batch(
         &self,
         split: &Split,
@@ -41,7 +53,10 @@ impl Normaliser {
     ) -> Tensor<4> {
         let (height, width) = self.shape.spatial();
         let pixels = self.shape.elements();
-        let mut data = Vec::with_capacity(indices.len() * pixels);
+        let (rows, columns) = self.size;
+        let dims = [indices.len(), self.tables.len(), rows, columns];
+        let mut data = Vec::with_capacity(dims.iter().product());
+        let mut small = Vec::with_capacity(height * width);
         for &index in indices {
             let image = &split.images[index * pixels..(index + 1) * pixels];
             let change = match &mut augmentation {
@@ -49,10 +64,15 @@ impl Normaliser {
                 None => Change::default(),
             };
             for (plane, table) in image.chunks_exact(height * width).zip(&self.tables) {
-                change.apply(plane, width, table, &mut data);
+                let Some(resize) = &self.resize else {
+                    change.apply(plane, width, table, &mut data);
+                    continue;
+                };
+                small.clear();
+                change.apply(plane, width, table, &mut small);
+                resize.plane(&small, &mut data);
             }
         }
-        let dims = [indices.len(), self.tables.len(), height, width];
         Tensor::from_data(TensorData::new(data, dims), device)
     }
 }

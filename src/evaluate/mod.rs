@@ -5,6 +5,7 @@
 mod accuracy;
 mod batches;
 mod many;
+mod resize;
 mod schedule;
 mod train;
 
@@ -96,6 +97,12 @@ pub enum TrainError {
     Cancelled,
     #[error("the network takes {network} images, but the data are {data}")]
     InputShape { network: Shape, data: Shape },
+    #[error(
+        "the network takes {}, but the data are {data} images, and only networks of images can be \
+         trained on them",
+        network.kind()
+    )]
+    NotImages { network: Shape, data: Shape },
     #[error("the network tells {network} classes apart, but the data have {data}")]
     Classes { network: usize, data: usize },
     #[error("the training configuration cannot work: {0}")]

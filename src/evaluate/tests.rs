@@ -18,9 +18,13 @@ fn limited(images: usize) -> Dataset {
     data
 }
 
-/// A cell whose node is read by several others, between a stem and a head.
 fn cell_network(classes: usize) -> Network {
-    let mut net = Network::new(Shape::image(1, 28, 28));
+    cell_network_at(28, classes)
+}
+
+/// A cell whose node is read by several others, between a stem and a head.
+fn cell_network_at(resolution: usize, classes: usize) -> Network {
+    let mut net = Network::new(Shape::image(1, resolution, resolution));
     let block = |net: &mut Network, x: NodeId, conv: Conv| {
         let x = net.push(Op::Conv(conv), &[x]).unwrap();
         let x = net.push(Op::BatchNorm, &[x]).unwrap();
@@ -94,6 +98,29 @@ fn training_learns_and_reports_each_epoch() {
         &Device::flex(),
     );
     assert_eq!(again.unwrap(), outcome.validation_accuracy);
+}
+
+#[test]
+fn images_are_resized_to_what_the_network_takes() {
+    let data = limited(1000);
+    for resolution in [20, 36] {
+        let net = cell_network_at(resolution, 10);
+        let init = Weights::random(&net, 0);
+        let outcome = train(&net, &init, &data, &quick(), &Device::flex(), &mut go).unwrap();
+        assert!(
+            outcome.validation_accuracy > 0.3,
+            "{resolution}: {:?}",
+            outcome.curve
+        );
+        let tested = accuracy(
+            &net,
+            &outcome.weights,
+            &data,
+            &data.validation,
+            &Device::flex(),
+        );
+        assert_eq!(tested.unwrap(), outcome.validation_accuracy);
+    }
 }
 
 #[test]
@@ -225,6 +252,11 @@ fn misfits_are_explained() {
     let mut colour = Network::new(Shape::image(3, 32, 32));
     colour.push(Op::Flatten, &[NodeId(0)]).unwrap();
     insta::assert_snapshot!(attempt(&colour, &quick()), @"the network takes 3x32x32 images, but the data are 1x28x28");
+    let mut words = Network::new(Shape::ids(16));
+    let embedding = Op::Embedding { vocab: 50, dim: 10 };
+    let x = words.push(embedding, &[NodeId(0)]).unwrap();
+    words.push(Op::Select { index: 0 }, &[x]).unwrap();
+    insta::assert_snapshot!(attempt(&words, &quick()), @"the network takes 16 token ids, but the data are 1x28x28 images, and only networks of images can be trained on them");
     let config = TrainConfig {
         batch_size: 1,
         ..quick()

@@ -19,8 +19,9 @@ use crate::data::Dataset;
 use crate::model::Model;
 use crate::network::{Network, Weights};
 
-/// Trains `network` from `init` on the dataset's training images. `on_epoch`
-/// sees each epoch's record and may stop the run.
+/// Trains `network` from `init` on the dataset's training images, resized where
+/// the network takes another resolution. `on_epoch` sees each epoch's record and
+/// may stop the run.
 ///
 /// Equal arguments give equal outcomes (but for the seconds), whatever the
 /// number of threads of the rayon pool it is called in.
@@ -47,7 +48,7 @@ pub fn train(
         return Err(TrainError::Config("there are no training images".into()));
     }
     let device = device.clone().autodiff();
-    let normaliser = Normaliser::new(dataset);
+    let normaliser = Normaliser::new(dataset, network.input_shape());
     let mut model = Model::new(network, init, &device)?;
     let mut optimiser = optimiser(config, &model);
     let batch_size = config.batch_size.min(train_split.len());
