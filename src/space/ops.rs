@@ -473,7 +473,7 @@ impl HeadShape {
     fn of(shape: Shape, heads: usize, dim: usize) -> Result<HeadShape, String> {
         let channels = shape.channels();
         let dim = match dim {
-            0 if channels % heads == 0 => channels / heads,
+            0 if channels.is_multiple_of(heads) => channels / heads,
             0 => {
                 return Err(format!(
                     "{heads} heads do not divide {channels} channels; give `dim`, the width of a head"

@@ -213,7 +213,7 @@ impl Lowering<'_> {
         let dim = int(shape.channels() / attention.heads);
         let split = |this: &mut Self, part: &str, x: &str, channels: i64| {
             let rows = this.rows(name, part, shape, x);
-            this.into_windows(name, part, &rows, channels, map, window)
+            this.windowed(name, part, &rows, channels, map, window)
         };
         let q = split(self, "q", &inputs[0], heads * dim);
         let k = split(self, "k", &inputs[1], kv_heads * dim);
@@ -240,7 +240,7 @@ impl Lowering<'_> {
         self.emit(&weights, "Softmax", vec![scores], axis, weights.clone());
         let mixed = self.step(name, "mixed", "MatMul", vec![weights, v]);
         let rows = self.unheads(name, &mixed, reach, heads * dim);
-        let rows = self.from_windows(name, &rows, heads * dim, map, window);
+        let rows = self.unwindowed(name, &rows, heads * dim, map, window);
         self.unrows(name, shape, &rows, output);
     }
 
@@ -292,7 +292,7 @@ impl Lowering<'_> {
         self.reshape(name, &format!("{part}.all"), &repeated, &[-1, heads, a, b])
     }
 
-    fn into_windows(
+    fn windowed(
         &mut self,
         name: &str,
         part: &str,
@@ -319,7 +319,7 @@ impl Lowering<'_> {
         self.reshape(name, &format!("{part}.rows"), &turned, &dims)
     }
 
-    fn from_windows(
+    fn unwindowed(
         &mut self,
         name: &str,
         rows: &str,
