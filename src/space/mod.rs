@@ -54,8 +54,9 @@ pub struct Space {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Distinct {
     /// Graphs as written, identities removed and what only reads zeros replaced
-    /// by zeros: what NAS-Bench-201 counts as unique (Dong & Yang 2020), where a
-    /// sum keeps its zero summands.
+    /// by zeros; a sum keeps its zero summands. NAS-Bench-201's authors compare
+    /// such graphs as strings in which sums of sums run together, and so find
+    /// fewer (6,466; Dong & Yang 2020).
     pub topologies: usize,
     /// Networks left once nothing is computed in vain
     /// ([`Network::simplify`](crate::network::Network::simplify)).
