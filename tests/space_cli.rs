@@ -91,7 +91,7 @@ fn an_architecture_is_explained_with_its_lines() {
     ]);
     assert!(again.lines().all(|l| l.starts_with('|')));
     let wrong = stderr(&["explain", NB201, "|none~0|", "--format", "nasbench201"]);
-    assert!(wrong.contains("3 are needed"), "{wrong}");
+    assert!(wrong.contains("where 3 are"), "{wrong}");
     assert!(stderr(&["sample", NB201, "--format", "nb101"]).contains("choose from nasbench201"));
 }
 
