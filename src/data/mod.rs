@@ -124,6 +124,13 @@ macro_rules! asset {
 }
 
 impl Dataset {
+    /// Whether a network of this input can be given the images: it takes images
+    /// of as many channels. Their resolution is that of the network, to which
+    /// batches are resized.
+    pub fn feeds(&self, input: Shape) -> bool {
+        matches!(input, Shape::Image { .. }) && input.channels() == self.shape.channels()
+    }
+
     /// The Fashion-MNIST subset inside the binary: 28x28 grey images of ten
     /// classes; 10,000 to train, 2,000 to validate, 2,000 to test, balanced.
     /// Xiao et al. 2017, arXiv 1708.07747; MIT licence, Zalando SE.

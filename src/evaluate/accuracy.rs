@@ -60,16 +60,11 @@ pub(super) fn count_right(logits: &[f32], labels: impl ExactSizeIterator<Item = 
 /// Whether a network can classify a dataset's images, resized where need be.
 pub(super) fn check_fit(network: &Network, dataset: &Dataset) -> Result<(), TrainError> {
     let input = network.input_shape();
-    if !matches!(input, Shape::Image { .. }) {
-        return Err(TrainError::NotImages {
-            network: input,
-            data: dataset.shape,
-        });
-    }
-    if input.channels() != dataset.shape.channels() {
-        return Err(TrainError::InputShape {
-            network: input,
-            data: dataset.shape,
+    if !dataset.feeds(input) {
+        let (network, data) = (input, dataset.shape);
+        return Err(match input {
+            Shape::Image { .. } => TrainError::InputShape { network, data },
+            _ => TrainError::NotImages { network, data },
         });
     }
     if network.output_shape().elements() != dataset.classes.len() {

@@ -150,11 +150,11 @@ impl Model {
         let mut values: Vec<Option<Tensor<4>>> = vec![None; self.plan.nodes];
         let batch = samples.dims()[0];
         values[0] = Some(match (self.plan.input, self.layout) {
-            (Shape::Ids { .. }, _) => samples,
             (Shape::Tokens { .. }, Layout::ChannelsFirst) => samples.permute([0, 3, 1, 2]),
-            (Shape::Tokens { .. }, Layout::ChannelsLast) => samples,
-            (_, Layout::ChannelsFirst) => samples,
-            (_, Layout::ChannelsLast) => channels_last(samples),
+            (Shape::Image { .. } | Shape::Vector { .. }, Layout::ChannelsLast) => {
+                channels_last(samples)
+            }
+            _ => samples,
         });
         for step in &self.plan.steps {
             // The last reader takes the tensor itself, so that its buffer can be
@@ -357,8 +357,8 @@ impl Model {
     }
 
     fn normalise(&self, step: &Step, x: Tensor<4>) -> Tensor<4> {
-        let gamma = self.vectors[step.scale.expect("a normalisation has a scale")].val();
-        let beta = self.vectors[step.bias.expect("a normalisation has a shift")].val();
+        let (gamma, beta) = self.scale_and_shift(step);
+        let beta = beta.expect("a batch normalisation has a shift");
         let (mean, variance) = step.statistics.expect("a normalisation has statistics");
         let running = [&self.statistics[mean], &self.statistics[variance]];
         if !x.device().is_autodiff() {

@@ -6,8 +6,7 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use super::Layout;
-use crate::network::sinusoids;
-use crate::network::{Attention, rotary_angles};
+use crate::network::{Attention, rotary_angles, sinusoids};
 
 /// Added to the variance by normalisation over channels.
 const EPSILON: f64 = 1e-5;
@@ -128,9 +127,9 @@ fn into_windows(
         return x;
     }
     let [n, _, c] = x.dims();
-    x.reshape([n, height / rows, rows, width / columns, columns, c])
-        .swap_dims(2, 3)
-        .reshape([n * (height / rows) * (width / columns), rows * columns, c])
+    let (down, across) = (height / rows, width / columns);
+    let area = [n * down * across, rows * columns, c];
+    regrouped(x, [n, down, rows, across, columns, c], area)
 }
 
 fn from_windows(
@@ -143,9 +142,15 @@ fn from_windows(
     }
     let [b, _, c] = x.dims();
     let (down, across) = (height / rows, width / columns);
-    x.reshape([b / (down * across), down, across, rows, columns, c])
-        .swap_dims(2, 3)
-        .reshape([b / (down * across), height * width, c])
+    let n = b / (down * across);
+    let area = [n, height * width, c];
+    regrouped(x, [n, down, across, rows, columns, c], area)
+}
+
+/// Positions in another order: the third and fourth of six dimensions change
+/// places.
+fn regrouped(x: Tensor<3>, dims: [usize; 6], area: [usize; 3]) -> Tensor<3> {
+    x.reshape(dims).swap_dims(2, 3).reshape(area)
 }
 
 /// Attention by the feature map `elu(x) + 1`, linear in the length.

@@ -18,9 +18,8 @@ pub struct Costs {
     #[serde(default)]
     pub weight_bytes: u64,
     /// Largest sum of live activations in bytes, at the bit widths the nodes
-    /// carry, executing the
-    /// nodes in order and freeing each tensor after its last reader.
-    /// Activations and normalisation work in place where their input has no
+    /// carry, executing the nodes in order and freeing each tensor after its
+    /// last reader. Activations and normalisation work in place where their input has no
     /// other reader, as inference engines do.
     pub peak_activation_bytes: u64,
 }
@@ -85,12 +84,8 @@ impl Network {
                 continue;
             }
             live += bytes(index);
-            let workspace = match node.op {
-                Op::Attention(_) | Op::LinearAttention { .. } => {
-                    node.op.workspace(&self.input_shapes(node))
-                }
-                _ => 0,
-            };
+            let first = node.inputs.first();
+            let workspace = first.map_or(0, |i| node.op.workspace(self.shape(*i)));
             peak = peak.max(live + packed_bytes(workspace, node.precision.activations));
             let mut freed: Vec<usize> = node.inputs.iter().map(|i| i.0).collect();
             freed.sort_unstable();

@@ -3,6 +3,7 @@
 //! an architecture (burn, ONNX, cost features, drawings). It knows nothing of
 //! choices: those are resolved before a `Network` exists.
 
+mod attention;
 mod cost;
 pub mod draw;
 mod hash;
@@ -16,9 +17,10 @@ mod tables;
 mod topology;
 mod weights;
 
+pub use attention::Attention;
 pub use cost::Costs;
 pub use hash::NetworkHash;
-pub use op::{Activation, Attention, Conv, Op, PoolKind, ShapeError};
+pub use op::{Activation, Conv, Op, PoolKind, ShapeError};
 pub use precision::Precision;
 pub use shape::Shape;
 pub use tables::{rotary_angles, sinusoids};

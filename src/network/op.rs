@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::attention::{Attention, attend};
 use super::shape::Shape;
 
 /// Element-wise non-linearities.
@@ -184,37 +185,6 @@ pub enum Op {
     },
     /// `CxHxW` to a sequence of `H*W` tokens, row by row.
     ToTokens,
-}
-
-/// Hyper-parameters of softmax attention.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Attention {
-    pub heads: usize,
-    /// Fewer heads of keys and values, each shared by a group of queries'
-    /// heads (Ainslie et al. 2023, grouped-query attention).
-    pub kv_heads: usize,
-    /// Positions attend within windows of this many tokens, of this many pixels
-    /// squared on a map (Liu et al. 2021); 0 is the whole.
-    pub window: usize,
-    /// Positions attend to themselves and earlier ones only.
-    pub causal: bool,
-}
-
-impl Attention {
-    /// Height and width of the windows on a tensor of this shape.
-    pub fn windows(&self, shape: Shape) -> (usize, usize) {
-        match (self.window, shape) {
-            (0, _) => shape.spatial(),
-            (w, Shape::Image { .. }) => (w, w),
-            (w, _) => (1, w),
-        }
-    }
-
-    /// Positions that attend to each other.
-    pub fn reach(&self, shape: Shape) -> usize {
-        let (height, width) = self.windows(shape);
-        height * width
-    }
 }
 
 /// Why an operator does not accept its inputs.
@@ -502,19 +472,19 @@ impl Op {
         }
     }
 
-    /// Numbers of one sample that the operator needs beside its inputs and its
-    /// output: the attention weights.
-    pub fn workspace(&self, inputs: &[Shape]) -> u64 {
+    /// Numbers of one sample that the operator needs beside its inputs (the
+    /// first of which is given) and its output: the attention weights.
+    pub fn workspace(&self, input: Shape) -> u64 {
         match *self {
             Op::Attention(a) => {
-                let (height, width) = inputs[0].spatial();
-                (a.heads * height * width) as u64 * a.reach(inputs[0]) as u64
+                let (height, width) = input.spatial();
+                (a.heads * height * width) as u64 * a.reach(input) as u64
             }
             Op::LinearAttention { heads, causal } => {
-                let channels = inputs[0].channels();
+                let channels = input.channels();
                 let states = (channels * channels / heads.max(1)) as u64;
                 // A state a position where later ones must not be seen.
-                states * if causal { inputs[0].length() as u64 } else { 1 }
+                states * if causal { input.length() as u64 } else { 1 }
             }
             _ => 0,
         }
@@ -529,53 +499,6 @@ pub(super) fn features(input: Shape) -> usize {
         Shape::Tokens { channels, .. } => channels,
         other => other.elements(),
     }
-}
-
-/// The output of attention over queries, keys and values.
-fn attend(attention: Attention, inputs: &[Shape]) -> Result<Shape, String> {
-    let [queries, keys, values] = *inputs else {
-        return Err("it needs queries, keys and values".into());
-    };
-    let Attention {
-        heads,
-        kv_heads,
-        window,
-        causal,
-    } = attention;
-    if !matches!(queries, Shape::Image { .. } | Shape::Tokens { .. }) {
-        return Err(format!(
-            "it needs a feature map or a sequence, not {}",
-            queries.kind()
-        ));
-    }
-    if causal && !matches!(queries, Shape::Tokens { .. }) {
-        return Err("the positions of a map have no order to be causal in".into());
-    }
-    if heads == 0 || kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
-        return Err(format!(
-            "{kv_heads} heads of keys and values do not divide {heads} heads of queries"
-        ));
-    }
-    let width = queries.channels();
-    if !width.is_multiple_of(heads) {
-        return Err(format!("{heads} heads do not divide {width} channels"));
-    }
-    if keys != values
-        || keys.spatial() != queries.spatial()
-        || std::mem::discriminant(&keys) != std::mem::discriminant(&queries)
-        || keys.channels() != width / heads * kv_heads
-    {
-        return Err(format!(
-            "queries of {queries} need keys and values alike, of {} channels",
-            width / heads * kv_heads
-        ));
-    }
-    let (height, length) = queries.spatial();
-    let (rows, columns) = attention.windows(queries);
-    if window > 0 && (!height.is_multiple_of(rows) || !length.is_multiple_of(columns)) {
-        return Err(format!("windows of {window} do not divide {queries}"));
-    }
-    Ok(queries)
 }
 
 /// Output size of a sliding window, `None` where the window does not fit once.

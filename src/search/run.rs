@@ -9,7 +9,7 @@ use super::survey::pool;
 use super::{Experiment, Report, SearchError, local_probe};
 use crate::data::{Dataset, OpenOptions};
 use crate::device::DeviceFacts;
-use crate::network::{Network, Shape};
+use crate::network::Network;
 use crate::predict::Predictor;
 use crate::space::{Architecture, Space};
 use crate::store::{Event, RunHeader, RunId, RunState, Store};
@@ -190,14 +190,7 @@ impl<'a> Search<'a> {
 }
 
 fn check_fit(space: &Space, dataset: &Dataset) -> Result<(), SearchError> {
-    // Images of another resolution are resized; anything else does not fit.
-    let resizes = |input: &Shape| {
-        matches!(
-            (input, dataset.shape),
-            (Shape::Image { .. }, Shape::Image { .. })
-        ) && input.channels() == dataset.shape.channels()
-    };
-    if let Some(input) = space.inputs().iter().find(|input| !resizes(input)) {
+    if let Some(input) = space.inputs().iter().find(|input| !dataset.feeds(**input)) {
         return Err(SearchError::Input {
             space: input.to_string(),
             data: dataset.shape.to_string(),

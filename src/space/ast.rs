@@ -136,7 +136,7 @@ pub enum Flow {
     Through(Box<Flow>, Vec<Call>),
     Sum(Vec<Flow>),
     /// `x * gate`: element-wise, the second may be a gate of `Cx1x1`.
-    Product(Box<Flow>, Box<Flow>),
+    Product(Vec<Flow>),
     Concat(Vec<Flow>),
     /// `pick 2 {a, b, c}`: the sum of so many distinct ones, to be decided;
     /// with `through { ... }` each goes through a body of its own first.

@@ -137,11 +137,21 @@ impl Space {
     /// one in 10,000 keeps to them, the best draw is led there by mutations
     /// instead, which is no longer uniform.
     pub fn sample(&self, rng: &mut impl Rng) -> Architecture {
+        let (found, excess) = self.seek(MAX_DRAWS, MAX_STEPS, rng);
+        match (excess == 0.0, &self.witness) {
+            (false, Some(witness)) => witness.clone(),
+            _ => found,
+        }
+    }
+
+    /// The first of so many draws that keeps to the constraints; else the best of
+    /// them, led towards the constraints by so many mutations. With the excess.
+    fn seek(&self, draws: usize, steps: usize, rng: &mut impl Rng) -> (Architecture, f64) {
         let mut best = self.draw(rng);
         let mut least = self.excess(&best);
-        for _ in 1..MAX_DRAWS {
+        for _ in 1..draws {
             if least == 0.0 {
-                return best;
+                return (best, least);
             }
             let drawn = self.draw(rng);
             let excess = self.excess(&drawn);
@@ -149,11 +159,7 @@ impl Space {
                 (best, least) = (drawn, excess);
             }
         }
-        let (found, excess) = self.descend(best, MAX_STEPS, rng);
-        match (excess == 0.0, &self.witness) {
-            (false, Some(witness)) => witness.clone(),
-            _ => found,
-        }
+        self.descend(best, steps, rng)
     }
 
     /// How many of so many uniform draws keep to the constraints.
@@ -195,21 +201,7 @@ impl Space {
             return Ok(None);
         }
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let mut best: Option<(f64, Architecture)> = None;
-        for _ in 0..PROBE_DRAWS {
-            let drawn = self.draw(&mut rng);
-            let excess = self.excess(&drawn);
-            if best.as_ref().is_none_or(|(least, _)| excess < *least) {
-                best = Some((excess, drawn));
-            }
-            if excess == 0.0 {
-                break;
-            }
-        }
-        let Some((_, best)) = best else {
-            return Ok(None);
-        };
-        let (found, excess) = self.descend(best, MAX_STEPS / 10, &mut rng);
+        let (found, excess) = self.seek(PROBE_DRAWS, MAX_STEPS / 10, &mut rng);
         if excess == 0.0 {
             return Ok(Some(found));
         }

@@ -4,6 +4,7 @@
 
 use super::error::Problem;
 use super::lexer::{Lexeme, Token, lex};
+use super::parser::ITEMS;
 
 /// Words before a parenthesis that are no calls.
 const WORDS: [&str; 10] = [
@@ -17,6 +18,7 @@ enum Piece {
     Comment(String),
 }
 
+#[derive(Default)]
 struct Line {
     pieces: Vec<Piece>,
     /// A blank line stood before it.
@@ -70,7 +72,7 @@ pub fn format(text: &str) -> Result<String, Problem> {
             match piece {
                 Piece::Comment(comment) => row.push_str(comment),
                 Piece::Token(t) => {
-                    row.push_str(&spelled(text, &lexemes[here]));
+                    row.push_str(spelled(text, &lexemes[here]));
                     match t {
                         Token::Punct("{") => open.push(opens_choose(&lexemes, here)),
                         Token::Punct("(") => open.push(false),
@@ -100,9 +102,6 @@ pub(super) fn canonical(text: &str) -> String {
         if lexeme.token == Token::End {
             break;
         }
-        const ITEMS: [&str; 8] = [
-            "space", "input", "classes", "let", "require", "import", "block", "network",
-        ];
         let begins =
             depth == 0 && matches!(&lexeme.token, Token::Ident(w) if ITEMS.contains(&w.as_str()));
         if at > 0 {
@@ -119,7 +118,7 @@ pub(super) fn canonical(text: &str) -> String {
                 out.push(' ');
             }
         }
-        out.push_str(&spelled(text, lexeme));
+        out.push_str(spelled(text, lexeme));
         match lexeme.token {
             Token::Punct("{" | "(") => depth += 1,
             Token::Punct("}" | ")") => depth = depth.saturating_sub(1),
@@ -137,21 +136,12 @@ fn is_punct(piece: &Piece, which: &[&str]) -> bool {
 /// Tokens and comments by the source line they begin on.
 fn lines(text: &str, lexemes: &[Lexeme]) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
-    let mut current = Line {
-        pieces: Vec::new(),
-        apart: false,
-    };
+    let mut current = Line::default();
     let mut at = 0;
     let mut breaks = 0;
     let end_line = |current: &mut Line, lines: &mut Vec<Line>, breaks: usize| {
         if !current.pieces.is_empty() {
-            lines.push(std::mem::replace(
-                current,
-                Line {
-                    pieces: Vec::new(),
-                    apart: false,
-                },
-            ));
+            lines.push(std::mem::take(current));
         }
         current.apart |= breaks > 1;
     };
@@ -182,8 +172,8 @@ fn lines(text: &str, lexemes: &[Lexeme]) -> Vec<Line> {
     lines
 }
 
-fn spelled(text: &str, lexeme: &Lexeme) -> String {
-    text[lexeme.span.start..lexeme.span.end].to_string()
+fn spelled<'a>(text: &'a str, lexeme: &Lexeme) -> &'a str {
+    &text[lexeme.span.start..lexeme.span.end]
 }
 
 /// For each brace, whether it holds values or tensors rather than statements:

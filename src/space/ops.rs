@@ -272,7 +272,7 @@ impl OpKind {
         let size = |index, min| size(values, params, index, min);
         let flag = |index| boolean(values, params, index);
         let shape = net.shape(at);
-        let mut push = |op: Op, from: NodeId| net.push(op, &[from]).map_err(|e| e.to_string());
+        let mut push = |op: Op, from: NodeId| add(net, op, &[from]);
         match self {
             OpKind::Conv => {
                 let conv = Conv::same(size(1, 1)?, size(0, 1)?, size(2, 1)?)
@@ -359,7 +359,7 @@ impl OpKind {
                 let x = push(Op::Activation(Activation::Relu), x)?;
                 let x = push(Op::Conv(Conv::same(channels, 1, 1).bias(true)), x)?;
                 let gate = push(Op::Activation(Activation::HardSigmoid), x)?;
-                net.push(Op::Mul, &[at, gate]).map_err(|e| e.to_string())
+                add(net, Op::Mul, &[at, gate])
             }
             OpKind::Flatten => push(Op::Flatten, at),
             OpKind::Identity => Ok(at),

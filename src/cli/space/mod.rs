@@ -58,6 +58,16 @@ impl Notation {
     }
 }
 
+/// How many architectures to make at random.
+#[derive(Debug, clap::Args)]
+struct Draws {
+    /// How many.
+    #[arg(short = 'n', default_value_t = 1)]
+    count: usize,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
 #[derive(Debug, clap::Args)]
 struct Output {
     #[command(flatten)]
@@ -110,11 +120,8 @@ enum Command {
     Sample {
         #[arg(value_name = "FILE.space")]
         file: PathBuf,
-        /// How many.
-        #[arg(short = 'n', default_value_t = 1)]
-        count: usize,
-        #[arg(long, default_value_t = 0)]
-        seed: u64,
+        #[command(flatten)]
+        draws: Draws,
         #[command(flatten)]
         output: Output,
     },
@@ -137,11 +144,8 @@ enum Command {
         file: PathBuf,
         /// A genotype, or @FILE with one.
         architecture: String,
-        /// How many mutants.
-        #[arg(short = 'n', default_value_t = 1)]
-        count: usize,
-        #[arg(long, default_value_t = 0)]
-        seed: u64,
+        #[command(flatten)]
+        draws: Draws,
         #[command(flatten)]
         output: Output,
     },
@@ -153,11 +157,8 @@ enum Command {
         mother: String,
         /// A genotype, or @FILE with one.
         father: String,
-        /// How many children.
-        #[arg(short = 'n', default_value_t = 1)]
-        count: usize,
-        #[arg(long, default_value_t = 0)]
-        seed: u64,
+        #[command(flatten)]
+        draws: Draws,
         #[command(flatten)]
         output: Output,
     },
@@ -219,10 +220,9 @@ pub fn run(args: Args) -> miette::Result<()> {
         } => show::count(&Space::load(&file)?, distinct, json),
         Command::Sample {
             file,
-            count,
-            seed,
+            draws,
             output,
-        } => vary::sample(&Space::load(&file)?, count, seed, &output),
+        } => vary::sample(&Space::load(&file)?, &draws, &output),
         Command::Enumerate {
             file,
             offset,
@@ -232,20 +232,18 @@ pub fn run(args: Args) -> miette::Result<()> {
         Command::Mutate {
             file,
             architecture,
-            count,
-            seed,
+            draws,
             output,
-        } => vary::mutate(&Space::load(&file)?, &architecture, count, seed, &output),
+        } => vary::mutate(&Space::load(&file)?, &architecture, &draws, &output),
         Command::Crossover {
             file,
             mother,
             father,
-            count,
-            seed,
+            draws,
             output,
         } => {
             let space = Space::load(&file)?;
-            vary::crossover(&space, [&mother, &father], count, seed, &output)
+            vary::crossover(&space, [&mother, &father], &draws, &output)
         }
         Command::Explain {
             file,

@@ -4,16 +4,16 @@ use num_bigint::BigUint;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::Output;
+use super::{Draws, Output};
 use crate::space::Space;
 
 pub fn rng(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
 }
 
-pub fn sample(space: &Space, count: usize, seed: u64, output: &Output) -> miette::Result<()> {
-    let mut rng = rng(seed);
-    (0..count).try_for_each(|_| output.print(space, &space.sample(&mut rng)))
+pub fn sample(space: &Space, draws: &Draws, output: &Output) -> miette::Result<()> {
+    let mut rng = rng(draws.seed);
+    (0..draws.count).try_for_each(|_| output.print(space, &space.sample(&mut rng)))
 }
 
 pub fn enumerate(
@@ -30,26 +30,24 @@ pub fn enumerate(
 pub fn mutate(
     space: &Space,
     architecture: &str,
-    count: usize,
-    seed: u64,
+    draws: &Draws,
     output: &Output,
 ) -> miette::Result<()> {
     let parent = output.notation.read(space, architecture)?;
-    let mut rng = rng(seed);
-    (0..count).try_for_each(|_| output.print(space, &space.mutate(&parent, &mut rng)))
+    let mut rng = rng(draws.seed);
+    (0..draws.count).try_for_each(|_| output.print(space, &space.mutate(&parent, &mut rng)))
 }
 
 pub fn crossover(
     space: &Space,
     parents: [&str; 2],
-    count: usize,
-    seed: u64,
+    draws: &Draws,
     output: &Output,
 ) -> miette::Result<()> {
     let mother = output.notation.read(space, parents[0])?;
     let father = output.notation.read(space, parents[1])?;
-    let mut rng = rng(seed);
-    (0..count).try_for_each(|_| {
+    let mut rng = rng(draws.seed);
+    (0..draws.count).try_for_each(|_| {
         let child = space.crossover(&mother, &father, &mut rng);
         output.print(space, &child)
     })

@@ -82,19 +82,15 @@ impl<'a> Lowering<'a> {
             }
             Op::BatchNorm => {
                 let mut inputs = self.with_params(inputs, id)?;
-                let tokens = matches!(node.shape, Shape::Tokens { .. });
-                if tokens {
+                let op = "BatchNormalization";
+                let epsilon = vec![attr_float("epsilon", BATCH_NORM_EPSILON)];
+                if let Shape::Tokens { .. } = node.shape {
                     inputs[0] = self.transpose(&name, "channels_first", &inputs[0], &[0, 2, 1]);
-                }
-                let epsilon = attr_float("epsilon", BATCH_NORM_EPSILON);
-                if tokens {
-                    let normal = format!("{name}.normal");
-                    let op = "BatchNormalization";
-                    self.emit(&normal, op, inputs, vec![epsilon], normal.clone());
+                    let normal = self.step_with(&name, "normal", op, inputs, epsilon);
                     let back = vec![attr_ints("perm", &[0, 2, 1])];
                     self.emit(&name, "Transpose", vec![normal], back, output);
                 } else {
-                    self.emit(&name, "BatchNormalization", inputs, vec![epsilon], output);
+                    self.emit(&name, op, inputs, epsilon, output);
                 }
             }
             Op::Activation(activation) => self.activation(&name, activation, inputs, output),
@@ -119,8 +115,7 @@ impl<'a> Lowering<'a> {
                 self.emit(&name, op_type, inputs, attributes, output);
             }
             Op::GlobalPool { kind }
-                if node.shape.spatial() == (1, 1)
-                    && matches!(network.shape(node.inputs[0]), Shape::Tokens { .. }) =>
+                if matches!(network.shape(node.inputs[0]), Shape::Tokens { .. }) =>
             {
                 self.pool_tokens(&name, kind, inputs, output);
             }
@@ -348,8 +343,20 @@ impl<'a> Lowering<'a> {
         op_type: &str,
         inputs: Vec<String>,
     ) -> String {
+        self.step_with(name, part, op_type, inputs, vec![])
+    }
+
+    /// The same with attributes.
+    pub(super) fn step_with(
+        &mut self,
+        name: &str,
+        part: &str,
+        op_type: &str,
+        inputs: Vec<String>,
+        attributes: Vec<AttributeProto>,
+    ) -> String {
         let name = format!("{name}.{part}");
-        self.emit(&name, op_type, inputs, vec![], name.clone());
+        self.emit(&name, op_type, inputs, attributes, name.clone());
         name
     }
 

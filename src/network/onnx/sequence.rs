@@ -64,17 +64,9 @@ impl Lowering<'_> {
         let (x, scale, shift) = (inputs[0].clone(), inputs[1].clone(), inputs.get(2).cloned());
         let normal = match shift {
             Some(shift) if self.options.opset >= LAYER_NORM_SET => {
-                let normal = format!("{name}.normal");
                 let attributes = vec![attr_int("axis", -1), attr_float("epsilon", EPSILON)];
-                let op = "LayerNormalization";
-                self.emit(
-                    &normal,
-                    op,
-                    vec![x, scale, shift],
-                    attributes,
-                    normal.clone(),
-                );
-                normal
+                let inputs = vec![x, scale, shift];
+                self.step_with(name, "normal", "LayerNormalization", inputs, attributes)
             }
             Some(shift) => {
                 let mean = self.mean(name, "mean", &x);
@@ -97,16 +89,8 @@ impl Lowering<'_> {
     }
 
     fn mean(&mut self, name: &str, part: &str, x: &str) -> String {
-        let mean = format!("{name}.{part}");
         let attributes = vec![attr_signed_ints("axes", &[-1]), attr_int("keepdims", 1)];
-        self.emit(
-            &mean,
-            "ReduceMean",
-            vec![x.into()],
-            attributes,
-            mean.clone(),
-        );
-        mean
+        self.step_with(name, part, "ReduceMean", vec![x.into()], attributes)
     }
 
     /// `x / sqrt(mean(x^2) + epsilon)` over the last axis.
@@ -142,16 +126,9 @@ impl Lowering<'_> {
         let grouped = self.reshape(name, "grouped", &x, &[0, int(groups), -1]);
         let ones = self.table(name, "ones", &[groups], &vec![1.0; groups]);
         let zeros = self.table(name, "zeros", &[groups], &vec![0.0; groups]);
-        let normal = format!("{name}.normal");
         let epsilon = vec![attr_float("epsilon", EPSILON)];
-        let op = "InstanceNormalization";
-        self.emit(
-            &normal,
-            op,
-            vec![grouped, ones, zeros],
-            epsilon,
-            normal.clone(),
-        );
+        let operands = vec![grouped, ones, zeros];
+        let normal = self.step_with(name, "normal", "InstanceNormalization", operands, epsilon);
         let normal = self.reshape(name, "ungrouped", &normal, &dims);
         let column: Vec<i64> = std::iter::once(int(channels))
             .chain(dims[2..].iter().map(|_| 1))
@@ -235,9 +212,8 @@ impl Lowering<'_> {
             let mask = self.table(name, "mask", &[length, length], &mask);
             scores = self.step(name, "masked", "Add", vec![scores, mask]);
         }
-        let weights = format!("{name}.weights");
         let axis = vec![attr_int("axis", -1)];
-        self.emit(&weights, "Softmax", vec![scores], axis, weights.clone());
+        let weights = self.step_with(name, "weights", "Softmax", vec![scores], axis);
         let mixed = self.step(name, "mixed", "MatMul", vec![weights, v]);
         let rows = self.unheads(name, &mixed, reach, heads * dim);
         let rows = self.unwindowed(name, &rows, heads * dim, map, window);
@@ -304,19 +280,12 @@ impl Lowering<'_> {
         if (down, across) == (height, width) {
             return rows.into();
         }
-        let dims = [
-            -1,
-            int(height / down),
-            int(down),
-            int(width / across),
-            int(across),
-            channels,
-        ];
-        let cut = self.reshape(name, &format!("{part}.cut"), rows, &dims);
-        let part = format!("{part}.windows");
-        let turned = self.transpose(name, &part, &cut, &[0, 1, 3, 2, 4, 5]);
-        let dims = [-1, int(down * across), channels];
-        self.reshape(name, &format!("{part}.rows"), &turned, &dims)
+        let (tall, wide) = (int(height / down), int(width / across));
+        let (down, across) = (int(down), int(across));
+        let parts = ["cut", "windows", "windows.rows"].map(|step| format!("{part}.{step}"));
+        let dims = [-1, tall, down, wide, across, channels];
+        let area = [-1, down * across, channels];
+        self.regrouped(name, parts, rows, &dims, &area)
     }
 
     fn unwindowed(
@@ -330,18 +299,27 @@ impl Lowering<'_> {
         if (down, across) == (height, width) {
             return rows.into();
         }
-        let dims = [
-            -1,
-            int(height / down),
-            int(width / across),
-            int(down),
-            int(across),
-            channels,
-        ];
-        let cut = self.reshape(name, "uncut", rows, &dims);
-        let turned = self.transpose(name, "whole", &cut, &[0, 1, 3, 2, 4, 5]);
-        let dims = [-1, int(height * width), channels];
-        self.reshape(name, "whole.rows", &turned, &dims)
+        let (tall, wide) = (int(height / down), int(width / across));
+        let (down, across) = (int(down), int(across));
+        let dims = [-1, tall, wide, down, across, channels];
+        let area = [-1, int(height * width), channels];
+        let parts = ["uncut", "whole", "whole.rows"].map(String::from);
+        self.regrouped(name, parts, rows, &dims, &area)
+    }
+
+    /// Positions in another order: the third and fourth of six dimensions change
+    /// places. `parts` name the three nodes that do it.
+    fn regrouped(
+        &mut self,
+        name: &str,
+        [cut, turned, rows]: [String; 3],
+        x: &str,
+        dims: &[i64; 6],
+        area: &[i64; 3],
+    ) -> String {
+        let x = self.reshape(name, &cut, x, dims);
+        let x = self.transpose(name, &turned, &x, &[0, 1, 3, 2, 4, 5]);
+        self.reshape(name, &rows, &x, area)
     }
 
     pub(super) fn linear_attention(
@@ -386,22 +364,15 @@ impl Lowering<'_> {
             let mixed = self.reshape(name, "mixed.rows", &mixed, &[-1, heads, length, dim]);
             let weighed = self.step(name, "weighed", "Mul", vec![q, seen]);
             let last = self.whole(name, "last", &[1], &[-1]);
-            let norm = format!("{name}.norm");
             let keep = vec![attr_int("keepdims", 1)];
-            self.emit(&norm, "ReduceSum", vec![weighed, last], keep, norm.clone());
+            let norm = self.step_with(name, "norm", "ReduceSum", vec![weighed, last], keep);
             self.step(name, "normal", "Div", vec![mixed, norm])
         } else {
             let turned = self.transpose(name, "k.turned", &k, &[0, 1, 3, 2]);
             let last = self.whole(name, "last", &[1], &[-1]);
-            let total = format!("{name}.total");
             let keep = vec![attr_int("keepdims", 1)];
-            self.emit(
-                &total,
-                "ReduceSum",
-                vec![turned.clone(), last],
-                keep,
-                total.clone(),
-            );
+            let operands = vec![turned.clone(), last];
+            let total = self.step_with(name, "total", "ReduceSum", operands, keep);
             let state = self.step(name, "state", "MatMul", vec![turned, v]);
             let mixed = self.step(name, "mixed", "MatMul", vec![q.clone(), state]);
             let norm = self.step(name, "norm", "MatMul", vec![q, total]);
@@ -442,9 +413,8 @@ impl Lowering<'_> {
         let a = self.step(name, "second.cos", "Mul", vec![second, cos]);
         let b = self.step(name, "first.sin", "Mul", vec![first, sin]);
         let right = self.step(name, "right", "Add", vec![a, b]);
-        let turned = format!("{name}.turned");
         let axis = vec![attr_int("axis", 3)];
-        self.emit(&turned, "Concat", vec![left, right], axis, turned.clone());
+        let turned = self.step_with(name, "turned", "Concat", vec![left, right], axis);
         let dims = self.whole(name, "dims", &[3], &[-1, int(length), int(channels)]);
         self.emit(name, "Reshape", vec![turned, dims], vec![], output);
     }
@@ -465,10 +435,8 @@ impl Lowering<'_> {
     }
 
     pub(super) fn transpose(&mut self, name: &str, part: &str, x: &str, perm: &[usize]) -> String {
-        let name = format!("{name}.{part}");
         let perm = vec![attr_ints("perm", perm)];
-        self.emit(&name, "Transpose", vec![x.into()], perm, name.clone());
-        name
+        self.step_with(name, part, "Transpose", vec![x.into()], perm)
     }
 
     /// `0` keeps a dimension, `-1` is what remains.

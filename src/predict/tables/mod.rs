@@ -29,11 +29,7 @@ impl TableSpace {
 
     /// Stem of the table's file name.
     pub fn name(self) -> &'static str {
-        match self {
-            TableSpace::NasBench201 => "nasbench201",
-            TableSpace::FbNet => "fbnet",
-            TableSpace::Ofa => "ofa",
-        }
+        self.codec().name()
     }
 
     /// The notation of the table's architectures.

@@ -64,6 +64,16 @@ enum Stop {
     Track(Vec<ChoiceId>),
 }
 
+impl Stop {
+    /// The same, once this decision was taken.
+    fn after(mut self, decision: (ChoiceId, usize)) -> Stop {
+        if let Stop::Fault(fault) = &mut self {
+            fault.decisions.insert(0, decision);
+        }
+        self
+    }
+}
+
 type Run<T> = Result<T, Stop>;
 
 /// The analysis of one space, with its memory.
@@ -224,13 +234,8 @@ impl Analysis {
                     }
                     any = true;
                     let state = self.record(from, *choice, option);
-                    let inner = self.run(body, &state).map_err(|stop| match stop {
-                        Stop::Fault(mut fault) => {
-                            fault.decisions.insert(0, (*choice, option));
-                            Stop::Fault(fault)
-                        }
-                        other => other,
-                    })?;
+                    let inner = self.run(body, &state);
+                    let inner = inner.map_err(|stop| stop.after((*choice, option)))?;
                     for (end, ways) in inner.iter() {
                         *ends.entry(end.clone()).or_default() += ways;
                     }
@@ -333,26 +338,15 @@ impl Analysis {
     ) -> Run<Vec<(usize, Outcomes)>> {
         let open = self.open(choice, rounds.len() - least + 1, from);
         let deepest = open.last().map_or(0, |option| least + option);
-        let layers = match self.forward(&rounds[..deepest], from) {
-            Ok(layers) => layers,
-            Err(Stop::Fault(mut fault)) => {
-                fault.decisions.insert(0, (choice, deepest - least));
-                return Err(Stop::Fault(fault));
-            }
-            Err(other) => return Err(other),
-        };
+        let layers = self.forward(&rounds[..deepest], from);
+        let layers = layers.map_err(|stop| stop.after((choice, deepest - least)))?;
         let layer = |option: usize| (option, layers[least + option].clone());
         Ok(open.into_iter().map(layer).collect())
     }
 
     fn fault_at<T>(&self, step: &Step, message: String, choice: ChoiceId, option: usize) -> Run<T> {
-        self.fault::<T>(step, message).map_err(|stop| match stop {
-            Stop::Fault(mut fault) => {
-                fault.decisions.push((choice, option));
-                Stop::Fault(fault)
-            }
-            other => other,
-        })
+        let fault = self.fault::<T>(step, message);
+        fault.map_err(|stop| stop.after((choice, option)))
     }
 
     /// The outcomes after each prefix of a sequence, the empty one included.

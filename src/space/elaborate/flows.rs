@@ -22,7 +22,7 @@ impl<'a> Elaborator<'a> {
                 Ok(())
             }
             Flow::Sum(parts) => self.join(Join::Sum, parts, name, out),
-            Flow::Product(a, b) => self.join(Join::Product, [a, b], name, out),
+            Flow::Product(parts) => self.join(Join::Product, parts, name, out),
             Flow::Concat(parts) => self.join(Join::Concat, parts, name, out),
             Flow::Pick {
                 name: own,
@@ -43,18 +43,19 @@ impl<'a> Elaborator<'a> {
                         "more than 10,000",
                     ));
                 }
-                let (path, edges) = match (own, through) {
-                    (Some(own), None) => (self.segment(&own.text), String::new()),
-                    (None, None) => (self.segment(&format!("{name}.inputs")), String::new()),
-                    (own, Some(_)) => {
-                        let node = own.as_ref().map_or(name, |n| &n.text);
-                        let node = self.segment(node);
-                        (format!("{node}.inputs"), node)
-                    }
+                let label = match (own, through) {
+                    (Some(own), _) => own.text.clone(),
+                    (None, Some(_)) => name.to_string(),
+                    (None, None) => format!("{name}.inputs"),
                 };
-                let bodies = match through {
-                    Some(body) => self.edges(&edges, body, *count, combinations.len(), *span)?,
-                    None => Vec::new(),
+                let node = self.segment(&label);
+                let (path, bodies) = match through {
+                    Some(body) => {
+                        let copies = combinations.len();
+                        let bodies = self.edges(&node, body, *count, copies, *span)?;
+                        (format!("{node}.inputs"), bodies)
+                    }
+                    None => (node, Vec::new()),
                 };
                 let labels: Vec<String> = combinations
                     .iter()
@@ -126,18 +127,12 @@ impl<'a> Elaborator<'a> {
         self.step(StepKind::Scope(base, Box::new(seq)), span)
     }
 
-    fn join<F: std::borrow::Borrow<Flow> + 'a>(
-        &mut self,
-        join: Join,
-        parts: impl IntoIterator<Item = &'a F>,
-        name: &str,
-        out: &mut Vec<Step>,
-    ) -> Elab<()> {
+    fn join(&mut self, join: Join, parts: &'a [Flow], name: &str, out: &mut Vec<Step>) -> Elab<()> {
         let base = self.slots;
         let mut steps = Vec::new();
         let mut span = Span::default();
         for part in parts {
-            self.flow(part.borrow(), name, &mut steps)?;
+            self.flow(part, name, &mut steps)?;
             span = steps.last().map_or(span, |s| s.span);
             let save = self.step(StepKind::Save, span)?;
             steps.push(save);

@@ -23,7 +23,7 @@ impl Parser {
                 return Err(self.unexpected("fewer factors in one product"));
             }
             let factor = self.flow_term()?;
-            product = Flow::Product(Box::new(product), Box::new(factor));
+            product = Flow::Product(vec![product, factor]);
         }
         Ok(product)
     }
