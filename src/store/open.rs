@@ -4,15 +4,30 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use sqlx::migrate::Migrator;
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::StoreError;
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// The files of `migrations/`, listed by hand: sqlx's macro for it would build
+/// SQLite a second time, for the compiler's side.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let files = [(
+        1,
+        "runs and events",
+        include_str!("../../migrations/0001_runs_and_events.sql"),
+    )];
+    let migrations = files.map(|(version, description, sql)| {
+        let kind = MigrationType::Simple;
+        Migration::new(version, description.into(), kind, sql.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.to_vec())
+});
 
 /// `application_id` of our databases; the first migration writes it.
 const APPLICATION_ID: i64 = 1_651_732_587;
