@@ -30,6 +30,7 @@ pub use weights::{Array, ParamSpec, Role, Weights, WeightsError};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// Index of a node in [`Network::nodes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -72,6 +73,13 @@ impl Network {
         }
     }
 
+    /// Begins anew with another input.
+    pub(crate) fn restart(&mut self, input: Shape) {
+        self.nodes.truncate(1);
+        self.nodes[0].shape = input;
+        self.output = NodeId(0);
+    }
+
     /// The input's node.
     pub fn input(&self) -> NodeId {
         NodeId(0)
@@ -111,7 +119,7 @@ impl Network {
     /// # Errors
     /// When the operator does not accept the inputs' shapes.
     pub fn push(&mut self, op: Op, inputs: &[NodeId]) -> Result<NodeId, ShapeError> {
-        let shapes: Vec<Shape> = inputs.iter().map(|i| self.shape(*i)).collect();
+        let shapes: SmallVec<[Shape; 4]> = inputs.iter().map(|i| self.shape(*i)).collect();
         let shape = op.infer(&shapes)?;
         self.nodes.push(Node {
             op,

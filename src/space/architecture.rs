@@ -247,8 +247,7 @@ impl Space {
     /// Draws an architecture uniformly among all of them, whether or not it
     /// keeps to the constraints.
     pub(super) fn draw(&self, rng: &mut impl Rng) -> Architecture {
-        let index = below(self.count(), rng);
-        self.unrank(&index)
+        Architecture::new(self.architectures.draw(rng))
     }
 
     /// A neighbour: one decision drawn anew among its other options, and those
@@ -346,22 +345,6 @@ impl Space {
         };
         walk(program, &mut chooser).ok()?;
         Some(Architecture::new(chooser.order))
-    }
-}
-
-/// A uniformly random number below `bound`, by rejection.
-fn below(bound: &num_bigint::BigUint, rng: &mut impl Rng) -> num_bigint::BigUint {
-    let bits = bound.bits();
-    let mut bytes = vec![0u8; bits.div_ceil(8) as usize];
-    loop {
-        rng.fill_bytes(&mut bytes);
-        if let Some(top) = bytes.last_mut() {
-            *top &= 0xff >> (8 * bits.div_ceil(8) - bits);
-        }
-        let value = num_bigint::BigUint::from_bytes_le(&bytes);
-        if value < *bound {
-            return value;
-        }
     }
 }
 

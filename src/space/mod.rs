@@ -26,13 +26,13 @@ pub use step::{Choice, ChoiceId, ChoiceKind};
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use num_bigint::BigUint;
 use sha2::{Digest, Sha256};
 
 use crate::network::{Shape, Topologies};
-use analyse::Analysis;
+use analyse::Architectures;
 use bundle::Bundle;
 use elaborate::Program;
 
@@ -45,7 +45,7 @@ pub struct Space {
     program: Arc<Program>,
     by_path: HashMap<String, ChoiceId>,
     count: BigUint,
-    analysis: Mutex<Analysis>,
+    architectures: Architectures,
     /// An architecture that keeps to the constraints, where there are any.
     witness: Option<Architecture>,
 }
@@ -133,7 +133,7 @@ impl Space {
         let fail = |problems| Box::new(SpaceError::new(&bundle, problems));
         let file = parser::parse(text).map_err(fail)?;
         let program = Arc::new(elaborate::elaborate(&file).map_err(fail)?);
-        let mut analysis = Analysis::new(program.clone()).map_err(|fault| {
+        let architectures = analyse::analyse(&program).map_err(|fault| {
             let blame = architecture::blame(&program, &fault.decisions);
             fail(vec![fault.problem(&program, blame)])
         })?;
@@ -142,14 +142,14 @@ impl Space {
         };
         if let Some((classes, _)) = classes {
             let wanted = Shape::vector(*classes as usize);
-            if let Some(shape) = analysis.output_shapes().iter().find(|s| **s != wanted) {
+            if let Some(shape) = architectures.outputs.iter().find(|s| **s != wanted) {
                 let found = format!("a {shape} tensor");
                 return Err(fail(vec![architecture::wrong_output(
                     *span, &found, *classes,
                 )]));
             }
         }
-        let count = analysis.count();
+        let count = architectures.count();
         let by_path = program
             .choices
             .iter()
@@ -163,7 +163,7 @@ impl Space {
             program,
             by_path,
             count,
-            analysis: Mutex::new(analysis),
+            architectures,
             witness: None,
         };
         space.witness = space.find_witness().map_err(|p| fail(vec![p]))?;
@@ -211,10 +211,7 @@ impl Space {
     /// When the index is not below the count.
     pub fn unrank(&self, index: &BigUint) -> Architecture {
         assert!(*index < self.count, "index {index} of {}", self.count);
-        // A poisoned lock only means that another thread panicked while the
-        // memo, which is always consistent, was held.
-        let mut analysis = self.analysis.lock().unwrap_or_else(|e| e.into_inner());
-        Architecture::new(analysis.unrank(index))
+        Architecture::new(self.architectures.unrank(index))
     }
 
     /// Every architecture that keeps to the constraints, by index.

@@ -5,7 +5,7 @@
 use super::step::Value;
 use crate::network::{Activation, Attention, Conv, Network, NodeId, Op, PoolKind, Shape};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OpKind {
     Conv,
     Depthwise,

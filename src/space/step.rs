@@ -2,6 +2,9 @@
 //! is left is a small program over choice points, run either for all decisions
 //! at once (`analyse`) or for one architecture (`walk`).
 
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
 use super::ast::{Binary, Unary};
 use super::error::Span;
 use super::ops::OpKind;
@@ -66,7 +69,7 @@ impl std::fmt::Display for Value {
 }
 
 /// Functions of expressions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Func {
     Min,
     Max,
@@ -87,8 +90,19 @@ impl Func {
     ];
 }
 
+/// The values in scope, by slot.
+pub trait Slots {
+    fn get(&self, slot: usize) -> Value;
+}
+
+impl Slots for Vec<Value> {
+    fn get(&self, slot: usize) -> Value {
+        self[slot]
+    }
+}
+
 /// An expression with its names resolved.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Term {
     Const(Value),
     Slot(usize),
@@ -101,7 +115,7 @@ pub enum Term {
     Call(Func, Vec<Term>),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Extent {
     Channels,
     Height,
@@ -143,11 +157,11 @@ impl Term {
     }
 
     /// The value, or what is wrong with it.
-    pub fn eval(&self, current: Shape, slots: &[Value]) -> Result<Value, String> {
+    pub fn eval(&self, current: Shape, slots: &impl Slots) -> Result<Value, String> {
         match self {
             Term::Const(v) => Ok(*v),
-            Term::Slot(slot) => Ok(slots[*slot]),
-            Term::Extent(slot, extent) => match slots[*slot] {
+            Term::Slot(slot) => Ok(slots.get(*slot)),
+            Term::Extent(slot, extent) => match slots.get(*slot) {
                 Value::Tensor(shape) => Ok(extent.of(shape)),
                 other => Err(format!("{other} has no channels")),
             },
@@ -163,9 +177,12 @@ impl Term {
                 binary(*op, left, b.eval(current, slots)?)
             }
             Term::Call(func, args) => {
-                let values: Result<Vec<Value>, String> =
-                    args.iter().map(|a| a.eval(current, slots)).collect();
-                call(*func, &values?)
+                // All functions take one or two arguments.
+                let mut values = [Value::Bool(false); 2];
+                for (value, arg) in values.iter_mut().zip(args) {
+                    *value = arg.eval(current, slots)?;
+                }
+                call(*func, &values)
             }
         }
     }
@@ -265,15 +282,30 @@ fn call(func: Func, args: &[Value]) -> Result<Value, String> {
     }
 }
 
-/// A part of the program. `id` is unique, for memoisation.
+/// A part of the program. Steps that do the same have the same `id`, wherever
+/// they stand: what is known of one holds for all.
 #[derive(Debug, Clone)]
 pub struct Step {
     pub id: usize,
     pub span: Span,
-    pub kind: StepKind,
+    pub kind: Arc<StepKind>,
 }
 
-#[derive(Debug, Clone)]
+impl PartialEq for Step {
+    fn eq(&self, other: &Step) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Step {}
+
+impl Hash for Step {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum StepKind {
     Seq(Vec<Step>),
     /// Pushes a value onto the slots.
@@ -293,8 +325,8 @@ pub enum StepKind {
     /// From here on operators carry these bit widths: weights, activations.
     Precision(Term, Term),
     /// Runs, then restores the bit widths that held before.
-    KeepPrecision(Box<Step>),
-    If(Term, Box<Step>, Box<Step>),
+    KeepPrecision(Step),
+    If(Term, Step, Step),
     /// Applies an operator to the current tensor.
     Op(OpKind, Vec<Term>),
     /// Pushes the current tensor onto the slots.
@@ -306,14 +338,14 @@ pub enum StepKind {
     /// Adds the tensor in the slot to the current one where the condition holds.
     Residual(Term, usize),
     /// Runs, then drops the slots above `base`.
-    Scope(usize, Box<Step>),
+    Scope(usize, Step),
     /// One instance of a body whose decisions the whole group shares.
-    Unit(GroupId, Box<Step>),
+    Unit(GroupId, Step),
     /// The shared decisions of these groups end here.
     Forget(Vec<GroupId>),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Join {
     Sum,
     Product,
@@ -339,7 +371,7 @@ pub enum ChoiceKind {
 impl Step {
     /// The steps inside, itself included.
     pub fn size(&self) -> usize {
-        1 + match &self.kind {
+        1 + match &*self.kind {
             StepKind::Seq(steps) | StepKind::Depth { rounds: steps, .. } => {
                 steps.iter().map(Step::size).sum()
             }

@@ -2,6 +2,8 @@
 //! in program order, and the network grows as operators are met. The same
 //! small rules for operators, joins and conditions serve the analysis.
 
+use smallvec::SmallVec;
+
 use super::elaborate::Program;
 use super::error::Span;
 use super::ops::OpKind;
@@ -9,27 +11,32 @@ use super::step::*;
 use crate::network::{Network, NodeId, Op, Precision, Shape};
 
 /// Evaluates a condition.
-pub fn condition(term: &Term, shape: Shape, slots: &[Value]) -> Result<bool, String> {
+pub fn condition(term: &Term, shape: Shape, slots: &impl Slots) -> Result<bool, String> {
     match term.eval(shape, slots)? {
         Value::Bool(b) => Ok(b),
         other => Err(format!("a condition must be true or false, not {other}")),
     }
 }
 
-fn values(terms: &[Term], shape: Shape, slots: &[Value]) -> Result<Vec<Value>, String> {
+fn values(
+    terms: &[Term],
+    shape: Shape,
+    slots: &impl Slots,
+) -> Result<SmallVec<[Value; 8]>, String> {
     terms.iter().map(|t| t.eval(shape, slots)).collect()
 }
 
-/// The shape after an operator.
+/// The shape after an operator, which is tried in a scratch network.
 pub fn apply_op(
     kind: OpKind,
     terms: &[Term],
     shape: Shape,
-    slots: &[Value],
+    slots: &impl Slots,
+    scratch: &mut Network,
 ) -> Result<Shape, String> {
     let values = values(terms, shape, slots)?;
-    let mut scratch = Network::new(shape);
-    let at = kind.emit(&values, &mut scratch, NodeId(0))?;
+    scratch.restart(shape);
+    let at = kind.emit(&values, scratch, NodeId(0))?;
     Ok(scratch.shape(at))
 }
 
@@ -38,7 +45,7 @@ pub fn precision(
     weights: &Term,
     activations: &Term,
     shape: Shape,
-    slots: &[Value],
+    slots: &impl Slots,
 ) -> Result<Precision, String> {
     let bits = |what: &str, term: &Term| {
         let value = term.eval(shape, slots)?;
@@ -55,15 +62,15 @@ pub fn precision(
     })
 }
 
-fn tensor(slots: &[Value], slot: usize) -> Result<Shape, String> {
-    match slots[slot] {
+fn tensor(slots: &impl Slots, slot: usize) -> Result<Shape, String> {
+    match slots.get(slot) {
         Value::Tensor(shape) => Ok(shape),
         other => Err(format!("{other} is not a tensor")),
     }
 }
 
 /// The shape after joining tensors.
-pub fn apply_join(join: Join, from: &[usize], slots: &[Value]) -> Result<Shape, String> {
+pub fn apply_join(join: Join, from: &[usize], slots: &impl Slots) -> Result<Shape, String> {
     let shapes: Result<Vec<Shape>, String> = from.iter().map(|s| tensor(slots, *s)).collect();
     join_op(join).infer(&shapes?).map_err(|e| e.to_string())
 }
@@ -81,7 +88,7 @@ pub fn apply_residual(
     when: &Term,
     slot: usize,
     shape: Shape,
-    slots: &[Value],
+    slots: &impl Slots,
 ) -> Result<bool, String> {
     if !condition(when, shape, slots)? {
         return Ok(false);
@@ -147,7 +154,7 @@ impl Walker<'_> {
             span: step.span,
             message,
         };
-        match &step.kind {
+        match &*step.kind {
             StepKind::Seq(steps) => steps.iter().try_for_each(|s| self.run(s)),
             StepKind::Set(term) => {
                 let value = term.eval(self.shape(), &self.slots).map_err(at)?;

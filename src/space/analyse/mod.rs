@@ -1,52 +1,42 @@
 //! What holds for every architecture of a space, without enumerating them: a
 //! dynamic programme over sets of states. A state is the shape of the current
 //! tensor with the values still in scope; running a step from a state gives
-//! the states it can end in, each with the number of ways to get there. The
-//! number of ways gives the exact count and exact uniform sampling; a step that
-//! fails from any reachable state disproves the space, with an example.
+//! the states it can end in, each with the ways to get there. The ways give the
+//! exact count and exact uniform sampling; a step that fails from any reachable
+//! state disproves the space, with an example.
 //!
 //! Decisions shared by several instances (a stacked cell) would multiply the
 //! states. So a shared choice is first assumed not to matter for the state
 //! afterwards; where a later instance shows that it does, that choice alone is
 //! kept in the state and the analysis starts again.
 
-mod paths;
+mod state;
+mod ways;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use num_bigint::BigUint;
+use rand::Rng;
+use smallvec::{SmallVec, smallvec};
 
-use crate::network::Shape;
+use crate::network::{Network, Shape};
 use crate::space::elaborate::Program;
 use crate::space::error::{Problem, Span};
 use crate::space::step::*;
 use crate::space::walk::{apply_join, apply_op, apply_residual, condition, precision};
+use state::{Groups, Shared, State, States};
+pub use ways::Decisions;
+use ways::{Circuit, FastMap, NOTHING, WaysId};
 
 /// Distinct states after one step.
 const MAX_STATES: usize = 100_000;
 /// Steps run and options tried in one analysis: a few seconds.
 const MAX_WORK: usize = 1_000_000;
 
-/// Decisions in program order.
-pub type Decisions = Vec<(ChoiceId, usize)>;
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct State {
-    pub shape: Shape,
-    pub slots: Vec<Value>,
-    /// Groups decided so far, with the tracked decisions and, unless all are
-    /// tracked, the number of ways the first instance could be decided.
-    shared: BTreeMap<GroupId, Shared>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-struct Shared {
-    decided: BTreeMap<ChoiceId, usize>,
-    ways: BigUint,
-}
-
-pub type Outcomes = Arc<BTreeMap<State, BigUint>>;
+/// Where a step can end, each with the ways to get there.
+type Outcomes = Rc<[(State, WaysId)]>;
 
 /// A reachable state in which a step cannot run.
 #[derive(Debug, Clone)]
@@ -76,80 +66,123 @@ impl Stop {
 
 type Run<T> = Result<T, Stop>;
 
-/// The analysis of one space, with its memory.
+/// A space without a fault: all its architectures.
 #[derive(Debug)]
-pub struct Analysis {
+pub struct Architectures {
+    ways: Circuit,
+    all: WaysId,
+    /// The shapes the network can end in.
+    pub outputs: BTreeSet<Shape>,
+}
+
+impl Architectures {
+    /// The number of architectures, exactly.
+    pub fn count(&self) -> BigUint {
+        self.ways.count(self.all)
+    }
+
+    /// The architecture with the given index, `0 <= index < count`; the order
+    /// is fixed for a given space but otherwise unspecified.
+    pub fn unrank(&self, index: &BigUint) -> Decisions {
+        self.ways.way(self.all, index)
+    }
+
+    /// An architecture drawn uniformly.
+    pub fn draw(&self, rng: &mut impl Rng) -> Decisions {
+        self.ways.draw(self.all, rng)
+    }
+}
+
+/// Runs the space for all decisions at once.
+///
+/// # Errors
+/// The first step that fails in a reachable state, with an example.
+pub fn analyse(program: &Arc<Program>) -> Result<Architectures, Box<Fault>> {
+    let mut analysis = Analysis {
+        program: program.clone(),
+        tracked: BTreeSet::new(),
+        states: States::new(),
+        ways: Circuit::new(),
+        memo: FastMap::default(),
+        scratch: Network::new(program.inputs[0]),
+        work: 0,
+    };
+    let start = analysis.states.start(program.inputs[0]);
+    let ends = loop {
+        match analysis.run(&program.root, start) {
+            Ok(ends) => break ends,
+            Err(Stop::Fault(fault)) => return Err(fault),
+            Err(Stop::Track(choices)) => {
+                analysis.tracked.extend(choices);
+                analysis.memo.clear();
+            }
+        }
+    };
+    let ways: Vec<WaysId> = ends.iter().map(|(_, ways)| *ways).collect();
+    let all = analysis.ways.either(&ways);
+    analysis.ways.freeze();
+    Ok(Architectures {
+        ways: analysis.ways,
+        all,
+        outputs: ends.iter().map(|(state, _)| state.shape).collect(),
+    })
+}
+
+/// The analysis of one space, with its memory.
+struct Analysis {
     program: Arc<Program>,
     tracked: BTreeSet<ChoiceId>,
-    memo: HashMap<(usize, State), Outcomes>,
-    /// The outcomes after each prefix of a sequence or of a depth's rounds, for
-    /// finding ways back: by step, rounds taken and state before.
-    layers: HashMap<(usize, usize, State), Arc<Vec<Outcomes>>>,
-    /// Work done so far while proving; sampling later is not limited.
+    states: States,
+    ways: Circuit,
+    memo: FastMap<(usize, State), Outcomes>,
+    /// Where operators are tried.
+    scratch: Network,
+    /// Work done so far.
     work: usize,
-    proven: bool,
+}
+
+/// Outcomes being gathered: ways that end in the same state are put together.
+#[derive(Default)]
+struct Ends {
+    ends: Vec<(State, SmallVec<[WaysId; 4]>)>,
+    /// Positions in `ends`, once there are many.
+    index: FastMap<State, usize>,
+}
+
+/// So many states are looked through one by one.
+const FEW: usize = 8;
+
+impl Ends {
+    fn add(&mut self, end: State, ways: WaysId) {
+        let known = match self.index.is_empty() {
+            true => self.ends.iter().position(|(state, _)| *state == end),
+            false => self.index.get(&end).copied(),
+        };
+        if let Some(known) = known {
+            self.ends[known].1.push(ways);
+            return;
+        }
+        self.ends.push((end, smallvec![ways]));
+        match self.ends.len() {
+            n if n > FEW + 1 => {
+                self.index.insert(end, n - 1);
+            }
+            n if n == FEW + 1 => {
+                let positions = self.ends.iter().enumerate();
+                self.index = positions.map(|(i, (state, _))| (*state, i)).collect();
+            }
+            _ => {}
+        }
+    }
+
+    fn outcomes(self, circuit: &mut Circuit) -> Outcomes {
+        let ends = self.ends.into_iter();
+        ends.map(|(state, ways)| (state, circuit.either(&ways)))
+            .collect()
+    }
 }
 
 impl Analysis {
-    /// Runs the space for all decisions at once.
-    ///
-    /// # Errors
-    /// The first step that fails in a reachable state, with an example.
-    pub fn new(program: Arc<Program>) -> Result<Self, Box<Fault>> {
-        let mut analysis = Analysis {
-            program: program.clone(),
-            tracked: BTreeSet::new(),
-            memo: HashMap::new(),
-            layers: HashMap::new(),
-            work: 0,
-            proven: false,
-        };
-        loop {
-            match analysis.run(&program.root, &analysis.start()) {
-                Ok(_) => {
-                    analysis.proven = true;
-                    return Ok(analysis);
-                }
-                Err(Stop::Fault(fault)) => return Err(fault),
-                Err(Stop::Track(choices)) => {
-                    analysis.tracked.extend(choices);
-                    analysis.memo.clear();
-                }
-            }
-        }
-    }
-
-    fn start(&self) -> State {
-        State {
-            shape: self.program.inputs[0],
-            slots: Vec::new(),
-            shared: BTreeMap::new(),
-        }
-    }
-
-    /// The number of architectures, exactly.
-    pub fn count(&mut self) -> BigUint {
-        self.finals().values().sum()
-    }
-
-    /// The shapes the network can end in.
-    pub fn output_shapes(&mut self) -> BTreeSet<Shape> {
-        self.finals().keys().map(|s| s.shape).collect()
-    }
-
-    fn finals(&mut self) -> Outcomes {
-        let start = self.start();
-        self.sure(&self.program.clone().root, &start)
-    }
-
-    /// Outcomes of a step already known to succeed from a state.
-    fn sure(&mut self, step: &Step, from: &State) -> Outcomes {
-        match self.run(step, from) {
-            Ok(outcomes) => outcomes,
-            Err(_) => unreachable!("the space was analysed without a fault"),
-        }
-    }
-
     fn fault<T>(&self, step: &Step, message: String) -> Run<T> {
         Err(Stop::Fault(Box::new(Fault {
             span: step.span,
@@ -159,17 +192,16 @@ impl Analysis {
         })))
     }
 
-    fn run(&mut self, step: &Step, from: &State) -> Run<Outcomes> {
+    fn run(&mut self, step: &Step, from: State) -> Run<Outcomes> {
         // Cheap steps are not worth remembering.
         let cheap = matches!(
-            step.kind,
+            *step.kind,
             StepKind::Set(_) | StepKind::Save | StepKind::Load(_) | StepKind::Decide(..)
         );
         if cheap {
             return self.run_anew(step, from);
         }
-        let key = (step.id, from.clone());
-        if let Some(known) = self.memo.get(&key) {
+        if let Some(known) = self.memo.get(&(step.id, from)) {
             return Ok(known.clone());
         }
         let outcomes = self.run_anew(step, from)?;
@@ -179,68 +211,72 @@ impl Analysis {
                 format!("more than {MAX_STATES} different shapes and values can leave here"),
             ));
         }
-        self.memo.insert(key, outcomes.clone());
+        self.memo.insert((step.id, from), outcomes.clone());
         Ok(outcomes)
     }
 
     fn one(&self, state: State) -> Run<Outcomes> {
-        Ok(Arc::new(BTreeMap::from([(state, BigUint::from(1u8))])))
+        Ok(Rc::new([(state, NOTHING)]))
     }
 
-    fn run_anew(&mut self, step: &Step, from: &State) -> Run<Outcomes> {
-        self.work += match &step.kind {
+    fn run_anew(&mut self, step: &Step, from: State) -> Run<Outcomes> {
+        self.work += match &*step.kind {
             StepKind::Decide(_, terms) => terms.len(),
             StepKind::Choose(_, options) => options.len(),
             StepKind::Input(_, shapes) => shapes.len(),
             _ => 1,
         };
-        if self.work > MAX_WORK && !self.proven {
+        if self.work > MAX_WORK {
             return Err(too_many(
                 step,
                 "the space has too many different shapes and values to be checked".into(),
             ));
         }
-        match &step.kind {
+        let slots = self.states.slots(from);
+        match &*step.kind {
             StepKind::Seq(steps) => Ok(self
                 .forward(steps, from)?
                 .pop()
                 .expect("forward holds at least the start")),
-            StepKind::Set(term) => match term.eval(from.shape, &from.slots) {
-                Ok(value) => self.one(pushed(from, value)),
+            StepKind::Set(term) => match term.eval(from.shape, &slots) {
+                Ok(value) => {
+                    let state = self.states.pushed(from, value);
+                    self.one(state)
+                }
                 Err(message) => self.fault(step, message),
             },
             StepKind::Decide(choice, terms) => {
-                let mut ends = BTreeMap::new();
+                let mut ends = Ends::default();
                 for option in self.open(*choice, terms.len(), from) {
                     let value = terms[option]
-                        .eval(from.shape, &from.slots)
+                        .eval(from.shape, &self.states.slots(from))
                         .or_else(|message| self.fault_at(step, message, *choice, option))?;
-                    let state = pushed(&self.record(from, *choice, option), value);
-                    *ends.entry(state).or_default() += BigUint::from(1u8);
+                    let state = self.record(from, *choice, option);
+                    let state = self.states.pushed(state, value);
+                    ends.add(state, self.ways.decision(*choice, option));
                 }
-                Ok(Arc::new(ends))
+                Ok(ends.outcomes(&mut self.ways))
             }
             StepKind::Choose(choice, options) => {
-                let mut ends: BTreeMap<State, BigUint> = BTreeMap::new();
-                let mut any = false;
+                let mut ends = Ends::default();
                 for option in self.open(*choice, options.len(), from) {
                     let (guard, body) = &options[option];
                     if let Some(guard) = guard {
-                        match condition(guard, from.shape, &from.slots) {
+                        match condition(guard, from.shape, &self.states.slots(from)) {
                             Ok(true) => {}
                             Ok(false) => continue,
                             Err(message) => return self.fault(step, message),
                         }
                     }
-                    any = true;
                     let state = self.record(from, *choice, option);
-                    let inner = self.run(body, &state);
+                    let inner = self.run(body, state);
                     let inner = inner.map_err(|stop| stop.after((*choice, option)))?;
+                    let taken = self.ways.decision(*choice, option);
                     for (end, ways) in inner.iter() {
-                        *ends.entry(end.clone()).or_default() += ways;
+                        ends.add(*end, self.ways.both(taken, *ways));
                     }
                 }
-                if !any {
+                if ends.ends.is_empty() {
                     return Err(Stop::Fault(Box::new(Fault {
                         span: step.span,
                         message: format!(
@@ -251,97 +287,92 @@ impl Analysis {
                         decisions: Vec::new(),
                     })));
                 }
-                Ok(Arc::new(ends))
+                Ok(ends.outcomes(&mut self.ways))
             }
             StepKind::Depth {
                 choice,
                 least,
                 rounds,
             } => {
-                let mut ends: BTreeMap<State, BigUint> = BTreeMap::new();
-                for (option, after) in self.depths(*choice, *least, rounds, from)? {
-                    for (end, ways) in after.iter() {
-                        *ends.entry(self.record(end, *choice, option)).or_default() += ways;
+                // All depths share their first rounds. The depth itself is
+                // recorded after the rounds, which cannot depend on it.
+                let open = self.open(*choice, rounds.len() - least + 1, from);
+                let deepest = open.last().map_or(0, |option| least + option);
+                let layers = self.forward(&rounds[..deepest], from);
+                let layers = layers.map_err(|stop| stop.after((*choice, deepest - least)))?;
+                let mut ends = Ends::default();
+                for option in open {
+                    let taken = self.ways.decision(*choice, option);
+                    for (end, ways) in layers[least + option].iter() {
+                        let end = self.record(*end, *choice, option);
+                        ends.add(end, self.ways.both(taken, *ways));
                     }
                 }
-                Ok(Arc::new(ends))
+                Ok(ends.outcomes(&mut self.ways))
             }
             StepKind::Input(choice, shapes) => {
-                let options = self.open(*choice, shapes.len(), from).into_iter();
-                let ends = options
-                    .map(|option| {
-                        let state = self.record(from, *choice, option);
-                        (reshaped(&state, shapes[option]), BigUint::from(1u8))
-                    })
-                    .collect();
-                Ok(Arc::new(ends))
+                let mut ends = Ends::default();
+                for option in self.open(*choice, shapes.len(), from) {
+                    let state = self.record(from, *choice, option);
+                    let taken = self.ways.decision(*choice, option);
+                    ends.add(state.reshaped(shapes[option]), taken);
+                }
+                Ok(ends.outcomes(&mut self.ways))
             }
             StepKind::Precision(weights, activations) => {
-                match precision(weights, activations, from.shape, &from.slots) {
-                    Ok(_) => self.one(from.clone()),
+                match precision(weights, activations, from.shape, &slots) {
+                    Ok(_) => self.one(from),
                     Err(message) => self.fault(step, message),
                 }
             }
             StepKind::KeepPrecision(body) => self.run(body, from),
-            StepKind::If(term, then, otherwise) => match condition(term, from.shape, &from.slots) {
+            StepKind::If(term, then, otherwise) => match condition(term, from.shape, &slots) {
                 Ok(true) => self.run(then, from),
                 Ok(false) => self.run(otherwise, from),
                 Err(message) => self.fault(step, message),
             },
-            StepKind::Op(kind, terms) => match apply_op(*kind, terms, from.shape, &from.slots) {
-                Ok(shape) => self.one(reshaped(from, shape)),
-                Err(message) => self.fault(step, message),
-            },
-            StepKind::Save => self.one(pushed(from, Value::Tensor(from.shape))),
-            StepKind::Load(slot) => match from.slots[*slot] {
-                Value::Tensor(shape) => self.one(reshaped(from, shape)),
+            StepKind::Op(kind, terms) => {
+                match apply_op(*kind, terms, from.shape, &slots, &mut self.scratch) {
+                    Ok(shape) => self.one(from.reshaped(shape)),
+                    Err(message) => self.fault(step, message),
+                }
+            }
+            StepKind::Save => {
+                let state = self.states.pushed(from, Value::Tensor(from.shape));
+                self.one(state)
+            }
+            StepKind::Load(slot) => match slots.get(*slot) {
+                Value::Tensor(shape) => self.one(from.reshaped(shape)),
                 other => self.fault(step, format!("{other} is not a tensor")),
             },
-            StepKind::Join(join, slots) => match apply_join(*join, slots, &from.slots) {
-                Ok(shape) => self.one(reshaped(from, shape)),
+            StepKind::Join(join, from_slots) => match apply_join(*join, from_slots, &slots) {
+                Ok(shape) => self.one(from.reshaped(shape)),
                 Err(message) => self.fault(step, message),
             },
             StepKind::Residual(when, slot) => {
-                match apply_residual(when, *slot, from.shape, &from.slots) {
-                    Ok(_) => self.one(from.clone()),
+                match apply_residual(when, *slot, from.shape, &slots) {
+                    Ok(_) => self.one(from),
                     Err(message) => self.fault(step, message),
                 }
             }
             StepKind::Scope(base, body) => {
                 let inner = self.run(body, from)?;
-                let mut ends: BTreeMap<State, BigUint> = BTreeMap::new();
+                let mut ends = Ends::default();
                 for (state, ways) in inner.iter() {
-                    *ends.entry(cut(state, *base)).or_default() += ways;
+                    ends.add(self.states.cut(*state, *base), *ways);
                 }
-                Ok(Arc::new(ends))
+                Ok(ends.outcomes(&mut self.ways))
             }
             StepKind::Unit(group, body) => self.unit(*group, body, from),
             StepKind::Forget(groups) => {
-                let mut state = from.clone();
+                let mut left = self.states.groups(from).clone();
                 for group in groups {
-                    state.shared.remove(group);
+                    left.remove(group);
                 }
+                let state = self.states.with_groups(from, left);
                 self.one(state)
             }
         }
-    }
-
-    /// What each open depth ends in: `(option, outcomes)`. All depths share
-    /// their first rounds. The depth itself is recorded after the rounds, which
-    /// cannot depend on it.
-    fn depths(
-        &mut self,
-        choice: ChoiceId,
-        least: usize,
-        rounds: &[Step],
-        from: &State,
-    ) -> Run<Vec<(usize, Outcomes)>> {
-        let open = self.open(choice, rounds.len() - least + 1, from);
-        let deepest = open.last().map_or(0, |option| least + option);
-        let layers = self.forward(&rounds[..deepest], from);
-        let layers = layers.map_err(|stop| stop.after((choice, deepest - least)))?;
-        let layer = |option: usize| (option, layers[least + option].clone());
-        Ok(open.into_iter().map(layer).collect())
     }
 
     fn fault_at<T>(&self, step: &Step, message: String, choice: ChoiceId, option: usize) -> Run<T> {
@@ -350,69 +381,62 @@ impl Analysis {
     }
 
     /// The outcomes after each prefix of a sequence, the empty one included.
-    fn forward(&mut self, steps: &[Step], from: &State) -> Run<Vec<Outcomes>> {
-        let mut layers: Vec<Outcomes> = vec![self.one(from.clone())?];
-        for (done, step) in steps.iter().enumerate() {
+    fn forward(&mut self, steps: &[Step], from: State) -> Run<Vec<Outcomes>> {
+        let mut layers: Vec<Outcomes> = vec![self.one(from)?];
+        for step in steps {
             let before = layers.last().expect("not empty").clone();
-            let mut after: BTreeMap<State, BigUint> = BTreeMap::new();
-            for (state, ways) in before.iter() {
-                let inner = match self.run(step, state) {
+            let mut after = Ends::default();
+            for (state, lead) in before.iter() {
+                let inner = match self.run(step, *state) {
                     Ok(inner) => inner,
                     Err(Stop::Fault(mut fault)) => {
                         // How this state is reached completes the example.
-                        let mut lead = Decisions::new();
-                        let zero = BigUint::default();
-                        // The way there was run before, within the limit.
-                        let proven = std::mem::replace(&mut self.proven, true);
-                        self.path_seq(&steps[..done], &layers, state, zero, &mut lead);
-                        self.proven = proven;
-                        lead.append(&mut fault.decisions);
-                        fault.decisions = lead;
+                        let mut decisions = self.ways.way(*lead, &BigUint::default());
+                        decisions.append(&mut fault.decisions);
+                        fault.decisions = decisions;
                         return Err(Stop::Fault(fault));
                     }
                     Err(other) => return Err(other),
                 };
-                for (end, more) in inner.iter() {
-                    *after.entry(end.clone()).or_default() += ways * more;
+                for (end, ways) in inner.iter() {
+                    after.add(*end, self.ways.both(*lead, *ways));
                 }
             }
-            if after.len() > MAX_STATES {
+            layers.push(after.outcomes(&mut self.ways));
+            if layers[layers.len() - 1].len() > MAX_STATES {
                 return Err(too_many(
                     step,
                     format!("more than {MAX_STATES} different shapes and values can leave here"),
                 ));
             }
-            layers.push(Arc::new(after));
         }
         Ok(layers)
     }
 
     /// Options still open for a choice: one if it was decided and is tracked.
-    fn open(&self, choice: ChoiceId, options: usize, state: &State) -> Vec<usize> {
+    fn open(&self, choice: ChoiceId, options: usize, state: State) -> SmallVec<[usize; 16]> {
         match self.decided(choice, state) {
-            Some(option) => vec![option],
+            Some(option) => smallvec![option],
             None => (0..options).collect(),
         }
     }
 
-    fn decided(&self, choice: ChoiceId, state: &State) -> Option<usize> {
+    fn decided(&self, choice: ChoiceId, state: State) -> Option<usize> {
         let group = self.program.choices[choice].group?;
-        state.shared.get(&group)?.decided.get(&choice).copied()
+        let shared = self.states.groups(state).get(&group)?;
+        shared.decided.get(&choice).copied()
     }
 
-    fn record(&self, state: &State, choice: ChoiceId, option: usize) -> State {
-        let mut state = state.clone();
-        if let Some(group) = self.program.choices[choice].group
-            && self.tracked.contains(&choice)
-        {
-            state
-                .shared
-                .entry(group)
-                .or_default()
-                .decided
-                .insert(choice, option);
+    fn record(&mut self, state: State, choice: ChoiceId, option: usize) -> State {
+        match self.program.choices[choice].group {
+            Some(group) if self.tracked.contains(&choice) => {
+                let mut groups = self.states.groups(state).clone();
+                let shared = groups.entry(group).or_default();
+                shared.decided.insert(choice, option);
+                self.states.with_groups(state, groups)
+            }
+            _ => state,
         }
-        state
     }
 
     fn group_choices(&self, group: GroupId) -> impl Iterator<Item = ChoiceId> + '_ {
@@ -426,87 +450,94 @@ impl Analysis {
         self.group_choices(group).all(|c| self.tracked.contains(&c))
     }
 
-    fn unit(&mut self, group: GroupId, body: &Step, from: &State) -> Run<Outcomes> {
+    /// The state with a group opened: nothing decided yet.
+    fn opened(&mut self, state: State, group: GroupId) -> State {
+        let mut groups = self.states.groups(state).clone();
+        groups.entry(group).or_default();
+        self.states.with_groups(state, groups)
+    }
+
+    fn unit(&mut self, group: GroupId, body: &Step, from: State) -> Run<Outcomes> {
         let exact = self.all_tracked(group);
-        let Some(known) = from.shared.get(&group) else {
-            let mut opened = from.clone();
-            opened.shared.insert(group, Shared::default());
-            let inner = self.run(body, &opened)?;
+        let Some(known) = self.states.groups(from).get(&group).cloned() else {
+            let opened = self.opened(from, group);
+            let inner = self.run(body, opened)?;
             if exact {
                 return Ok(inner);
             }
-            // Ways are remembered for each set of tracked decisions.
-            let mut ways: BTreeMap<BTreeMap<ChoiceId, usize>, BigUint> = BTreeMap::new();
-            for (state, n) in inner.iter() {
-                *ways
-                    .entry(state.shared[&group].decided.clone())
-                    .or_default() += n;
+            // Ways are remembered for each set of tracked decisions: one state
+            // each, or the choice matters.
+            let mut sets = BTreeSet::new();
+            let mut ends = Vec::with_capacity(inner.len());
+            for (state, ways) in inner.iter() {
+                let mut groups = self.states.groups(*state).clone();
+                let shared = groups.entry(group).or_default();
+                if !sets.insert(shared.decided.clone()) {
+                    return Err(Stop::Track(self.influential(group, body, from)));
+                }
+                shared.ways = Some(*ways);
+                ends.push((self.states.with_groups(*state, groups), *ways));
             }
-            let mut ends = BTreeMap::new();
-            for (state, n) in inner.iter() {
-                let mut state = state.clone();
-                let shared = state.shared.get_mut(&group).expect("opened above");
-                shared.ways = ways[&shared.decided].clone();
-                ends.insert(state, n.clone());
-            }
-            // One state a set of tracked decisions, or the choice matters.
-            if ends.len() > ways.len() {
-                return Err(Stop::Track(self.influential(group, body, from)));
-            }
-            return Ok(Arc::new(ends));
+            return Ok(ends.into());
         };
         let inner = self.run(body, from)?;
         if exact {
             return Ok(inner);
         }
-        let total: BigUint = inner.values().sum();
-        if inner.len() != 1 || total != known.ways {
-            return Err(Stop::Track(self.influential(group, body, from)));
+        match *inner {
+            // The same decisions are open as in the first instance.
+            [(only, ways)] if Some(ways) == known.ways => self.one(only),
+            _ => Err(Stop::Track(self.influential(group, body, from))),
         }
-        let only = inner.keys().next().expect("one").clone();
-        self.one(only)
     }
 
     /// The untracked choices of a group that change what an instance ends in;
     /// all of them where no single one does.
-    fn influential(&self, group: GroupId, body: &Step, from: &State) -> Vec<ChoiceId> {
+    fn influential(&mut self, group: GroupId, body: &Step, from: State) -> Vec<ChoiceId> {
         let untracked: Vec<ChoiceId> = self
             .group_choices(group)
             .filter(|c| !self.tracked.contains(c))
             .collect();
+        let opened = self.opened(from, group);
+        let memo = std::mem::take(&mut self.memo);
         let mut found = Vec::new();
         for &choice in &untracked {
-            let mut trial = Analysis {
-                program: self.program.clone(),
-                tracked: self.tracked.clone(),
-                memo: HashMap::new(),
-                layers: HashMap::new(),
-                work: self.work,
-                proven: false,
-            };
-            trial.tracked.insert(choice);
-            let mut opened = from.clone();
-            opened.shared.entry(group).or_default();
-            let Ok(ends) = trial.run(body, &opened) else {
-                continue;
-            };
-            let mut by_option: BTreeMap<Option<usize>, BTreeMap<State, BigUint>> = BTreeMap::new();
-            for (state, ways) in ends.iter() {
-                let mut state = state.clone();
-                let shared = state.shared.get_mut(&group).expect("opened above");
-                let option = shared.decided.remove(&choice);
-                by_option
-                    .entry(option)
-                    .or_default()
-                    .insert(state, ways.clone());
-            }
-            let mut sets = by_option.values();
-            let first = sets.next();
-            if sets.any(|s| Some(s) != first) {
+            self.tracked.insert(choice);
+            self.memo.clear();
+            if let Ok(ends) = self.run(body, opened)
+                && self.matters(choice, group, &ends)
+            {
                 found.push(choice);
             }
+            self.tracked.remove(&choice);
         }
+        self.memo = memo;
         if found.is_empty() { untracked } else { found }
+    }
+
+    /// Whether the options of a tracked choice lead to different states, or
+    /// there in differently many ways.
+    fn matters(&mut self, choice: ChoiceId, group: GroupId, ends: &[(State, WaysId)]) -> bool {
+        let mut by_option: BTreeMap<Option<usize>, Vec<(State, WaysId)>> = BTreeMap::new();
+        for (state, ways) in ends {
+            let mut groups: Groups = self.states.groups(*state).clone();
+            let shared: &mut Shared = groups.entry(group).or_default();
+            let option = shared.decided.remove(&choice);
+            let state = self.states.with_groups(*state, groups);
+            by_option.entry(option).or_default().push((state, *ways));
+        }
+        let mut sets = by_option.values();
+        let Some(first) = sets.next() else {
+            return false;
+        };
+        let alike = |set: &Vec<(State, WaysId)>| {
+            let found = |(state, ways): &(State, WaysId)| {
+                let same = first.iter().find(|(other, _)| other == state);
+                same.is_some_and(|(_, other)| self.ways.as_many(*ways, *other))
+            };
+            set.len() == first.len() && set.iter().all(found)
+        };
+        !sets.all(alike)
     }
 }
 
@@ -521,24 +552,6 @@ fn too_many(step: &Step, message: String) -> Stop {
         ),
         decisions: Vec::new(),
     }))
-}
-
-fn pushed(state: &State, value: Value) -> State {
-    let mut state = state.clone();
-    state.slots.push(value);
-    state
-}
-
-fn reshaped(state: &State, shape: Shape) -> State {
-    let mut state = state.clone();
-    state.shape = shape;
-    state
-}
-
-fn cut(state: &State, base: usize) -> State {
-    let mut state = state.clone();
-    state.slots.truncate(base);
-    state
 }
 
 impl Fault {

@@ -42,7 +42,7 @@ impl<'a> Elaborator<'a> {
         steps.push(op);
         self.slots = base;
         let seq = self.seq(steps, call.span)?;
-        self.step(StepKind::Scope(base, Box::new(seq)), call.span)
+        self.step(StepKind::Scope(base, seq), call.span)
     }
 
     fn block_call(&mut self, call: &'a Call, block: &'a Block) -> Elab<Step> {
@@ -118,14 +118,14 @@ impl<'a> Elaborator<'a> {
         self.slots = base;
         let mut body = body?;
         if let Some(group) = group {
-            body = self.step(StepKind::Unit(group, Box::new(body)), call.span)?;
+            body = self.step(StepKind::Unit(group, body), call.span)?;
         }
         if steps.is_empty() {
             return Ok(body);
         }
         steps.push(body);
         let seq = self.seq(steps, call.span)?;
-        self.step(StepKind::Scope(base, Box::new(seq)), call.span)
+        self.step(StepKind::Scope(base, seq), call.span)
     }
 
     /// The file-level names: those bound before any block was entered.

@@ -91,7 +91,7 @@ impl<'a> Elaborator<'a> {
                 Some(group) => {
                     self.unit = Some(group);
                     let inner = self.under(path.clone(), |e| e.scoped(body, span))?;
-                    self.step(StepKind::Unit(group, Box::new(inner)), span)?
+                    self.step(StepKind::Unit(group, inner), span)?
                 }
                 None if high == 1 => self.under(path.clone(), |e| e.scoped(body, span))?,
                 None => self.under(format!("{path}[{round}]"), |e| e.scoped(body, span))?,
@@ -117,7 +117,7 @@ impl<'a> Elaborator<'a> {
         let term = self.expr(expr, "count", &mut steps)?;
         let value = match (&term, steps.is_empty()) {
             (Term::Slot(_) | Term::Current(_) | Term::Extent(..), _) | (_, false) => None,
-            _ => term.eval(Shape::vector(1), &[]).ok(),
+            _ => term.eval(Shape::vector(1), &Vec::new()).ok(),
         };
         match value.and_then(Value::as_int) {
             Some(n) if (0..=MAX_REPEAT).contains(&n) => Ok(n),

@@ -106,9 +106,7 @@ impl<'a> Elaborator<'a> {
         }
         // Every combination gets a copy of them.
         let size: usize = bodies.iter().map(Step::size).sum();
-        self.next_id = self
-            .next_id
-            .saturating_add(size.saturating_mul(combinations));
+        self.made = self.made.saturating_add(size.saturating_mul(combinations));
         Ok(bodies)
     }
 
@@ -124,7 +122,7 @@ impl<'a> Elaborator<'a> {
         let results = (base..base + picked.len()).collect();
         steps.push(self.step(StepKind::Join(Join::Sum, results), span)?);
         let seq = self.seq(steps, span)?;
-        self.step(StepKind::Scope(base, Box::new(seq)), span)
+        self.step(StepKind::Scope(base, seq), span)
     }
 
     fn join(&mut self, join: Join, parts: &'a [Flow], name: &str, out: &mut Vec<Step>) -> Elab<()> {
@@ -144,7 +142,7 @@ impl<'a> Elaborator<'a> {
         steps.push(step);
         self.slots = base;
         let seq = self.seq(steps, span)?;
-        let scope = self.step(StepKind::Scope(base, Box::new(seq)), span)?;
+        let scope = self.step(StepKind::Scope(base, seq), span)?;
         out.push(scope);
         Ok(())
     }

@@ -9,6 +9,7 @@ mod head;
 mod values;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::network::Shape;
 use crate::space::ast::*;
@@ -89,7 +90,8 @@ pub fn elaborate(file: &File) -> Result<Program, Vec<Problem>> {
         problems,
         choices: Vec::new(),
         by_path: HashMap::new(),
-        next_id: 0,
+        made: 0,
+        known: HashMap::new(),
         groups: 0,
         block_groups: HashMap::new(),
         shared: false,
@@ -142,7 +144,10 @@ struct Elaborator<'a> {
     problems: Vec<Problem>,
     choices: Vec<Choice>,
     by_path: HashMap<String, ChoiceId>,
-    next_id: usize,
+    /// Steps made so far, those that repeat earlier ones included.
+    made: usize,
+    /// The steps by what they do.
+    known: HashMap<Arc<StepKind>, usize>,
     groups: usize,
     block_groups: HashMap<String, GroupId>,
     /// Whether rounds of a `repeat` share their decisions here.
@@ -191,8 +196,8 @@ impl<'a> Elaborator<'a> {
     }
 
     fn step(&mut self, kind: StepKind, span: Span) -> Elab<Step> {
-        self.next_id += 1;
-        if self.next_id > MAX_STEPS {
+        self.made += 1;
+        if self.made > MAX_STEPS {
             return Err(Problem::new(
                 span,
                 format!("the space unrolls to more than {MAX_STEPS} steps"),
@@ -200,11 +205,12 @@ impl<'a> Elaborator<'a> {
             )
             .help("repeat less often, or nest fewer repeats"));
         }
-        Ok(Step {
-            id: self.next_id,
-            span,
-            kind,
-        })
+        // The same kind written elsewhere has other places in the source, so
+        // only the identity is taken over.
+        let kind = Arc::new(kind);
+        let next = self.known.len();
+        let id = *self.known.entry(kind.clone()).or_insert(next);
+        Ok(Step { id, span, kind })
     }
 
     fn seq(&mut self, mut steps: Vec<Step>, span: Span) -> Elab<Step> {
@@ -224,7 +230,7 @@ impl<'a> Elaborator<'a> {
         self.slots = slots;
         let inner = inner?;
         match used {
-            true => self.step(StepKind::Scope(slots, Box::new(inner)), span),
+            true => self.step(StepKind::Scope(slots, inner), span),
             false => Ok(inner),
         }
     }
@@ -243,7 +249,7 @@ impl<'a> Elaborator<'a> {
         self.slots = base;
         let both = vec![save, inner?];
         let both = self.seq(both, span)?;
-        self.step(StepKind::Scope(base, Box::new(both)), span)
+        self.step(StepKind::Scope(base, both), span)
     }
 
     /// Runs with a longer path and fresh ordinals.
@@ -319,7 +325,7 @@ impl<'a> Elaborator<'a> {
             precise |= matches!(stmt, Stmt::Call(c) if c.name.text == "precision");
             // Keep going after a wrong statement, to report the others too.
             if let Err(problem) = self.statement(stmt, &mut steps) {
-                if self.problems.len() >= 20 || self.next_id > MAX_STEPS {
+                if self.problems.len() >= 20 || self.made > MAX_STEPS {
                     return Err(problem);
                 }
                 if !self.problems.contains(&problem) {
@@ -341,7 +347,7 @@ impl<'a> Elaborator<'a> {
         }
         let seq = self.seq(steps, span)?;
         match precise {
-            true => self.step(StepKind::KeepPrecision(Box::new(seq)), span),
+            true => self.step(StepKind::KeepPrecision(seq), span),
             false => Ok(seq),
         }
     }
@@ -410,7 +416,7 @@ impl<'a> Elaborator<'a> {
                 let then = self.under(path, |e| e.scoped(then, *span))?;
                 let path = self.segment("else");
                 let otherwise = self.under(path, |e| e.scoped(otherwise, *span))?;
-                let kind = StepKind::If(condition, Box::new(then), Box::new(otherwise));
+                let kind = StepKind::If(condition, then, otherwise);
                 let step = self.step(kind, *span)?;
                 out.push(step);
                 Ok(())

@@ -192,7 +192,7 @@ fn fold(term: Term, span: Span) -> Elab<Term> {
     if !constant {
         return Ok(term);
     }
-    term.eval(Shape::vector(1), &[])
+    term.eval(Shape::vector(1), &Vec::new())
         .map(Term::Const)
         .map_err(|message| Problem::new(span, message, "here"))
 }
