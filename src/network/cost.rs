@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Network;
 use super::precision::packed_bytes;
+use super::{Network, Op, Shape};
 
 /// Costs for one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,14 +30,17 @@ impl Network {
         let mut params = 0;
         let mut weight_bytes = 0;
         for node in self.nodes() {
-            if node.inputs.is_empty() {
-                continue;
+            let mut count = |inputs: &[Shape]| {
+                macs += node.op.macs(inputs, node.shape);
+                let own = node.op.params(inputs);
+                params += own;
+                weight_bytes += packed_bytes(own, node.precision.weights);
+            };
+            match node.inputs.as_slice() {
+                [] => {}
+                [one] => count(&[self.shape(*one)]),
+                _ => count(&self.input_shapes(node)),
             }
-            let inputs = self.input_shapes(node);
-            macs += node.op.macs(&inputs, node.shape);
-            let own = node.op.params(&inputs);
-            params += own;
-            weight_bytes += packed_bytes(own, node.precision.weights);
         }
         Costs {
             macs,
@@ -48,17 +51,13 @@ impl Network {
     }
 
     fn peak_activation_bytes(&self) -> u64 {
-        use super::Op;
-        let last_reader: Vec<usize> = {
-            let mut last = (0..self.nodes().len()).collect::<Vec<_>>();
-            for (index, node) in self.nodes().iter().enumerate() {
-                for input in &node.inputs {
-                    last[input.0] = index;
-                }
+        let mut last_reader: Vec<usize> = (0..self.nodes().len()).collect();
+        for (index, node) in self.nodes().iter().enumerate() {
+            for input in &node.inputs {
+                last_reader[input.0] = index;
             }
-            last[self.output().0] = usize::MAX;
-            last
-        };
+        }
+        last_reader[self.output().0] = usize::MAX;
         let bytes = |i: usize| {
             let node = &self.nodes()[i];
             packed_bytes(node.shape.elements() as u64, node.precision.activations)
@@ -66,19 +65,7 @@ impl Network {
         let mut live = 0u64;
         let mut peak = 0u64;
         for (index, node) in self.nodes().iter().enumerate() {
-            let in_place = matches!(
-                node.op,
-                Op::BatchNorm
-                    | Op::Activation(_)
-                    | Op::Flatten
-                    | Op::LayerNorm
-                    | Op::RmsNorm
-                    | Op::GroupNorm { .. }
-                    | Op::Rotary { .. }
-                    | Op::Position
-                    | Op::Sinusoidal
-            ) && last_reader[node.inputs[0].0] == index;
-            if in_place {
+            if runs_in_place(&node.op) && last_reader[node.inputs[0].0] == index {
                 // The output takes over the input's buffer: same bytes stay live.
                 peak = peak.max(live);
                 continue;
@@ -87,12 +74,10 @@ impl Network {
             let first = node.inputs.first();
             let workspace = first.map_or(0, |i| node.op.workspace(self.shape(*i)));
             peak = peak.max(live + packed_bytes(workspace, node.precision.activations));
-            let mut freed: Vec<usize> = node.inputs.iter().map(|i| i.0).collect();
-            freed.sort_unstable();
-            freed.dedup();
-            for input in freed {
-                if last_reader[input] == index {
-                    live -= bytes(input);
+            for (place, input) in node.inputs.iter().enumerate() {
+                // Read twice, it is freed once.
+                if last_reader[input.0] == index && !node.inputs[..place].contains(input) {
+                    live -= bytes(input.0);
                 }
             }
             if last_reader[index] == index {
@@ -101,4 +86,20 @@ impl Network {
         }
         peak
     }
+}
+
+/// Whether engines write the output over the input.
+fn runs_in_place(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::BatchNorm
+            | Op::Activation(_)
+            | Op::Flatten
+            | Op::LayerNorm
+            | Op::RmsNorm
+            | Op::GroupNorm { .. }
+            | Op::Rotary { .. }
+            | Op::Position
+            | Op::Sinusoidal
+    )
 }

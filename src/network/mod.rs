@@ -4,6 +4,7 @@
 //! choices: those are resolved before a `Network` exists.
 
 mod attention;
+mod build;
 mod cost;
 pub mod draw;
 mod hash;
@@ -18,11 +19,13 @@ mod topology;
 mod weights;
 
 pub use attention::Attention;
+pub use build::Builder;
 pub use cost::Costs;
 pub use hash::NetworkHash;
 pub use op::{Activation, Conv, Op, PoolKind, ShapeError};
 pub use precision::Precision;
 pub use shape::Shape;
+pub use simplify::Simplifier;
 pub use tables::{rotary_angles, sinusoids};
 pub use topology::Topologies;
 pub use weights::{Array, ParamSpec, Role, Weights, WeightsError};
@@ -36,11 +39,14 @@ use smallvec::SmallVec;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NodeId(pub usize);
 
+/// The nodes an operator reads: few, so that they need no memory of their own.
+pub type Inputs = SmallVec<[NodeId; 4]>;
+
 /// An operator, where its inputs come from and what it produces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     pub op: Op,
-    pub inputs: Vec<NodeId>,
+    pub inputs: Inputs,
     /// Output shape of one sample.
     pub shape: Shape,
     #[serde(default, skip_serializing_if = "Precision::is_float")]
@@ -64,20 +70,13 @@ impl Network {
         Network {
             nodes: vec![Node {
                 op: Op::Input,
-                inputs: Vec::new(),
+                inputs: Inputs::new(),
                 shape: input,
                 precision: Precision::FLOAT,
             }],
             output: NodeId(0),
             precision: Precision::FLOAT,
         }
-    }
-
-    /// Begins anew with another input.
-    pub(crate) fn restart(&mut self, input: Shape) {
-        self.nodes.truncate(1);
-        self.nodes[0].shape = input;
-        self.output = NodeId(0);
     }
 
     /// The input's node.
@@ -119,11 +118,16 @@ impl Network {
     /// # Errors
     /// When the operator does not accept the inputs' shapes.
     pub fn push(&mut self, op: Op, inputs: &[NodeId]) -> Result<NodeId, ShapeError> {
-        let shapes: SmallVec<[Shape; 4]> = inputs.iter().map(|i| self.shape(*i)).collect();
-        let shape = op.infer(&shapes)?;
+        let shape = match inputs {
+            [one] => op.infer(&[self.shape(*one)])?,
+            _ => {
+                let shapes = inputs.iter().map(|i| self.shape(*i));
+                op.infer(&shapes.collect::<SmallVec<[Shape; 4]>>())?
+            }
+        };
         self.nodes.push(Node {
             op,
-            inputs: inputs.to_vec(),
+            inputs: inputs.into(),
             shape,
             precision: self.precision,
         });

@@ -1,90 +1,157 @@
-//! Removes what computes nothing: zeros that are added, unary sums, nodes that
-//! do not reach the output. The result computes the same function, so it is
-//! what gets trained, exported, measured and hashed.
+//! Leaves out what computes nothing: zeros that are added, unary sums, nodes
+//! that do not reach the output. The result computes the same function, so it
+//! is what gets trained, exported, measured and hashed.
 
-use super::{Network, Node, NodeId, Op};
+use std::ops::Range;
+
+use super::{Activation, Builder, Network, NodeId, Op, Precision, Shape, ShapeError};
+
+/// Builds a network without what computes nothing.
+#[derive(Debug)]
+pub struct Simplifier {
+    network: Network,
+    /// The nodes known to be zeros.
+    zero: Vec<bool>,
+}
 
 impl Network {
     /// The equivalent network without dead nodes, zero summands and unary sums.
     pub fn simplify(&self) -> Network {
-        // Where each old node's value is found: an old node id after collapsing.
-        let mut alias: Vec<NodeId> = Vec::with_capacity(self.nodes().len());
-        let mut zero = vec![false; self.nodes().len()];
-        let mut rewritten: Vec<Node> = Vec::with_capacity(self.nodes().len());
-        for (index, node) in self.nodes().iter().enumerate() {
-            let mut inputs: Vec<NodeId> = node.inputs.iter().map(|i| alias[i.0]).collect();
-            let op = node.op;
-            if matches!(op, Op::Add) {
-                let kept: Vec<NodeId> = inputs.iter().copied().filter(|i| !zero[i.0]).collect();
-                if kept.is_empty() {
-                    // All summands vanish: keep one zero of the right shape.
-                    inputs.truncate(1);
-                } else {
-                    inputs = kept;
-                }
-            }
-            zero[index] = match op {
-                Op::Zero { .. } => true,
-                // A value-preserving or zero-preserving operator of zeros is zeros.
-                Op::Add | Op::Pool { .. } | Op::GlobalPool { .. } | Op::Flatten => {
-                    inputs.iter().all(|i| zero[i.0])
-                }
-                Op::Activation(a) => {
-                    use super::Activation::*;
-                    zero[inputs[0].0] && matches!(a, Relu | Relu6 | HardSwish | Swish | Gelu | Tanh)
-                }
-                Op::Conv(c) => zero[inputs[0].0] && !c.bias,
-                _ => false,
+        let mut simple = Simplifier::new(self.input_shape());
+        simple.network.nodes[0] = self.nodes[0].clone();
+        // Where each node's value is found in the simple network.
+        let mut found = Vec::with_capacity(self.nodes.len());
+        found.push(NodeId(0));
+        for node in &self.nodes[1..] {
+            let inputs: Vec<NodeId> = node.inputs.iter().map(|i| found[i.0]).collect();
+            simple.network.precision = node.precision;
+            let Ok(at) = simple.push(node.op, &inputs) else {
+                unreachable!("the operator fits in the network itself")
             };
-            if zero[index] && !matches!(op, Op::Zero { .. }) && node.shape == self.shape(inputs[0])
-            {
-                alias.push(inputs[0]);
-                rewritten.push(node.clone());
-                continue;
-            }
-            if matches!(op, Op::Add) && inputs.len() == 1 {
-                alias.push(inputs[0]);
-                rewritten.push(node.clone());
-                continue;
-            }
-            alias.push(NodeId(index));
-            rewritten.push(Node {
-                op,
-                inputs,
-                shape: node.shape,
-                precision: node.precision,
-            });
+            found.push(at);
         }
-        prune(&rewritten, alias[self.output().0])
+        simple.finish(found[self.output.0])
     }
 }
 
-/// Keeps the nodes that reach `output` (and the input), in order.
-fn prune(nodes: &[Node], output: NodeId) -> Network {
-    let mut needed = vec![false; nodes.len()];
-    needed[0] = true;
-    needed[output.0] = true;
-    for index in (0..nodes.len()).rev() {
-        if needed[index] {
-            for input in &nodes[index].inputs {
-                needed[input.0] = true;
-            }
+impl Simplifier {
+    pub fn new(input: Shape) -> Self {
+        let mut network = Network::new(input);
+        network.nodes.reserve(255);
+        Simplifier {
+            network,
+            zero: vec![false],
         }
     }
-    let mut new_id = vec![NodeId(usize::MAX); nodes.len()];
-    let mut kept = Vec::new();
-    for (index, node) in nodes.iter().enumerate().filter(|(i, _)| needed[*i]) {
-        new_id[index] = NodeId(kept.len());
-        kept.push(Node {
-            op: node.op,
-            inputs: node.inputs.iter().map(|i| new_id[i.0]).collect(),
-            shape: node.shape,
-            precision: node.precision,
-        });
+
+    /// The network that ends in `output`.
+    pub fn finish(mut self, output: NodeId) -> Network {
+        self.network.output = self.settle(1, output);
+        self.network.precision = Precision::FLOAT;
+        self.network
     }
-    Network {
-        nodes: kept,
-        output: new_id[output.0],
-        precision: Default::default(),
+}
+
+impl Builder for Simplifier {
+    fn push(&mut self, op: Op, inputs: &[NodeId]) -> Result<NodeId, ShapeError> {
+        let mut zeros = false;
+        if inputs.iter().any(|i| self.zero[i.0]) {
+            // An operator that keeps zeros zeros.
+            zeros = match op {
+                Op::Add => inputs.iter().all(|i| self.zero[i.0]),
+                Op::Pool { .. } | Op::GlobalPool { .. } | Op::Flatten => true,
+                Op::Activation(a) => !matches!(a, Activation::Sigmoid | Activation::HardSigmoid),
+                Op::Conv(c) => !c.bias,
+                _ => false,
+            };
+            if op == Op::Add && !zeros {
+                let kept: Vec<NodeId> =
+                    inputs.iter().copied().filter(|i| !self.zero[i.0]).collect();
+                return self.push(op, &kept);
+            }
+        }
+        if op == Op::Add && (zeros || inputs.len() == 1) {
+            return Ok(inputs[0]);
+        }
+        let at = self.network.push(op, inputs)?;
+        if zeros && self.shape(at) == self.shape(inputs[0]) {
+            self.network.nodes.pop();
+            return Ok(inputs[0]);
+        }
+        self.zero.push(zeros || matches!(op, Op::Zero { .. }));
+        Ok(at)
+    }
+
+    fn shape(&self, id: NodeId) -> Shape {
+        self.network.shape(id)
+    }
+
+    fn restart(&mut self, input: Shape) {
+        self.network.restart(input);
+        self.zero.truncate(1);
+    }
+
+    fn set_precision(&mut self, precision: Precision) {
+        self.network.set_precision(precision);
+    }
+
+    fn precision(&self) -> Precision {
+        self.network.precision
+    }
+
+    fn is_zero(&self, id: NodeId) -> bool {
+        self.zero[id.0]
+    }
+
+    fn len(&self) -> usize {
+        self.network.nodes.len()
+    }
+
+    /// Drops the nodes that `kept` does not need.
+    fn settle(&mut self, first: usize, kept: NodeId) -> NodeId {
+        if kept.0 < first {
+            self.network.nodes.truncate(first);
+            self.zero.truncate(first);
+            return kept;
+        }
+        let nodes = &mut self.network.nodes;
+        let mut needed = vec![false; nodes.len() - first];
+        needed[kept.0 - first] = true;
+        let mut left = 0;
+        for index in (0..needed.len()).rev() {
+            if needed[index] {
+                left += 1;
+                for input in &nodes[first + index].inputs {
+                    if input.0 >= first {
+                        needed[input.0 - first] = true;
+                    }
+                }
+            }
+        }
+        if left == needed.len() {
+            return kept;
+        }
+        let mut moved = vec![NodeId(usize::MAX); needed.len()];
+        let mut next = first;
+        for (index, _) in needed.iter().enumerate().filter(|(_, n)| **n) {
+            let from = first + index;
+            moved[index] = NodeId(next);
+            for input in &mut nodes[from].inputs {
+                if input.0 >= first {
+                    *input = moved[input.0 - first];
+                }
+            }
+            nodes.swap(next, from);
+            self.zero.swap(next, from);
+            next += 1;
+        }
+        nodes.truncate(next);
+        self.zero.truncate(next);
+        moved[kept.0 - first]
+    }
+
+    fn repeat(&mut self, nodes: Range<usize>, entry: NodeId, instead: NodeId) {
+        self.zero.extend_from_within(nodes.clone());
+        self.network.repeat(nodes, entry, instead);
     }
 }

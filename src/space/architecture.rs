@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 
 use super::error::Problem;
 use super::step::{Choice, ChoiceId};
-use super::walk::{Chooser, walk};
+use super::walk::{Chooser, WalkError, walk, walk_simplified};
 use super::{Space, elaborate::Program};
 use crate::network::Network;
 
@@ -157,7 +157,7 @@ impl Space {
     /// # Errors
     /// When the decisions do not belong to this space.
     pub fn network(&self, architecture: &Architecture) -> Result<Network, GenotypeError> {
-        Ok(self.unsimplified(architecture)?.simplify())
+        self.replay(architecture, walk_simplified)
     }
 
     /// The network of an architecture as the file writes it: with operators that
@@ -166,6 +166,14 @@ impl Space {
     /// # Errors
     /// When the decisions do not belong to this space.
     pub fn unsimplified(&self, architecture: &Architecture) -> Result<Network, GenotypeError> {
+        self.replay(architecture, walk)
+    }
+
+    fn replay<'a>(
+        &'a self,
+        architecture: &'a Architecture,
+        walk: fn(&Program, &mut Replay<'a>) -> Result<Network, WalkError>,
+    ) -> Result<Network, GenotypeError> {
         let program = self.program();
         let mut replay = Replay {
             choices: &program.choices,

@@ -3,7 +3,7 @@
 //! [`SIGNATURES`] and one arm of [`OpKind::emit`].
 
 use super::step::Value;
-use crate::network::{Activation, Attention, Conv, Network, NodeId, Op, PoolKind, Shape};
+use crate::network::{Activation, Attention, Builder, Conv, NodeId, Op, PoolKind, Shape};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OpKind {
@@ -233,24 +233,25 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 const MAX_SIZE: i64 = 1 << 20;
 
 /// A parameter as a size of at least `min`.
-fn size(values: &[Value], params: &[ParamInfo], index: usize, min: i64) -> Result<usize, String> {
-    let name = params[index].name;
+fn size(kind: OpKind, values: &[Value], index: usize, min: i64) -> Result<usize, String> {
     match values[index].as_int() {
         Some(v) if v >= min && v <= MAX_SIZE => Ok(v as usize),
-        Some(v) => Err(format!("`{name}` is {v}; it must lie in {min}..{MAX_SIZE}")),
-        None => Err(format!(
-            "`{name}` must be a whole number, not {}",
-            values[index]
-        )),
+        wrong => {
+            let name = kind.params()[index].name;
+            Err(match wrong {
+                Some(v) => format!("`{name}` is {v}; it must lie in {min}..{MAX_SIZE}"),
+                None => format!("`{name}` must be a whole number, not {}", values[index]),
+            })
+        }
     }
 }
 
-fn boolean(values: &[Value], params: &[ParamInfo], index: usize) -> Result<bool, String> {
+fn boolean(kind: OpKind, values: &[Value], index: usize) -> Result<bool, String> {
     match values[index] {
         Value::Bool(b) => Ok(b),
         other => Err(format!(
             "`{}` must be true or false, not {other}",
-            params[index].name
+            kind.params()[index].name
         )),
     }
 }
@@ -267,10 +268,14 @@ impl OpKind {
     ///
     /// # Errors
     /// What does not fit, in a sentence.
-    pub fn emit(self, values: &[Value], net: &mut Network, at: NodeId) -> Result<NodeId, String> {
-        let params = self.params();
-        let size = |index, min| size(values, params, index, min);
-        let flag = |index| boolean(values, params, index);
+    pub fn emit(
+        self,
+        values: &[Value],
+        net: &mut impl Builder,
+        at: NodeId,
+    ) -> Result<NodeId, String> {
+        let size = |index, min| size(self, values, index, min);
+        let flag = |index| boolean(self, values, index);
         let shape = net.shape(at);
         let mut push = |op: Op, from: NodeId| add(net, op, &[from]);
         match self {
@@ -444,12 +449,12 @@ impl OpKind {
     }
 }
 
-fn add(net: &mut Network, op: Op, inputs: &[NodeId]) -> Result<NodeId, String> {
+fn add(net: &mut impl Builder, op: Op, inputs: &[NodeId]) -> Result<NodeId, String> {
     net.push(op, inputs).map_err(|e| e.to_string())
 }
 
 /// A linear layer at every position: of a map, a 1x1 convolution.
-fn project(net: &mut Network, at: NodeId, out: usize, bias: bool) -> Result<NodeId, String> {
+fn project(net: &mut impl Builder, at: NodeId, out: usize, bias: bool) -> Result<NodeId, String> {
     let op = match net.shape(at) {
         Shape::Image { .. } => Op::Conv(Conv::same(out, 1, 1).bias(bias)),
         _ => Op::Linear {
@@ -492,7 +497,7 @@ impl HeadShape {
     /// the projection back.
     fn attend(
         &self,
-        net: &mut Network,
+        net: &mut impl Builder,
         at: NodeId,
         kv_heads: usize,
         core: Op,

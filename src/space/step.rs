@@ -156,6 +156,17 @@ impl Term {
         }
     }
 
+    /// Whether it reads a slot below `base`.
+    pub fn reads_below(&self, base: usize) -> bool {
+        match self {
+            Term::Const(_) | Term::Current(_) => false,
+            Term::Slot(slot) | Term::Extent(slot, _) => *slot < base,
+            Term::Unary(_, a) => a.reads_below(base),
+            Term::Binary(_, a, b) => a.reads_below(base) || b.reads_below(base),
+            Term::Call(_, args) => args.iter().any(|a| a.reads_below(base)),
+        }
+    }
+
     /// The value, or what is wrong with it.
     pub fn eval(&self, current: Shape, slots: &impl Slots) -> Result<Value, String> {
         match self {
@@ -340,7 +351,12 @@ pub enum StepKind {
     /// Runs, then drops the slots above `base`.
     Scope(usize, Step),
     /// One instance of a body whose decisions the whole group shares.
-    Unit(GroupId, Step),
+    Unit {
+        group: GroupId,
+        body: Step,
+        /// Whether the body reads no value from outside but the current tensor.
+        closed: bool,
+    },
     /// The shared decisions of these groups end here.
     Forget(Vec<GroupId>),
 }
@@ -377,10 +393,35 @@ impl Step {
             }
             StepKind::Choose(_, options) => options.iter().map(|(_, s)| s.size()).sum(),
             StepKind::If(_, then, otherwise) => then.size() + otherwise.size(),
-            StepKind::Scope(_, body) | StepKind::Unit(_, body) | StepKind::KeepPrecision(body) => {
-                body.size()
-            }
+            StepKind::Scope(_, body)
+            | StepKind::Unit { body, .. }
+            | StepKind::KeepPrecision(body) => body.size(),
             _ => 0,
+        }
+    }
+
+    /// Whether it or a step inside reads a slot below `base`.
+    pub fn reads_below(&self, base: usize) -> bool {
+        let low = |term: &Term| term.reads_below(base);
+        match &*self.kind {
+            StepKind::Seq(steps) => steps.iter().any(|s| s.reads_below(base)),
+            StepKind::Set(term) => low(term),
+            StepKind::Decide(_, terms) | StepKind::Op(_, terms) => terms.iter().any(low),
+            StepKind::Choose(_, options) => options
+                .iter()
+                .any(|(guard, body)| guard.as_ref().is_some_and(low) || body.reads_below(base)),
+            StepKind::Depth { rounds, .. } => rounds.iter().any(|s| s.reads_below(base)),
+            StepKind::Precision(weights, activations) => low(weights) || low(activations),
+            StepKind::KeepPrecision(body)
+            | StepKind::Scope(_, body)
+            | StepKind::Unit { body, .. } => body.reads_below(base),
+            StepKind::If(term, then, otherwise) => {
+                low(term) || then.reads_below(base) || otherwise.reads_below(base)
+            }
+            StepKind::Load(slot) => *slot < base,
+            StepKind::Join(_, slots) => slots.iter().any(|slot| *slot < base),
+            StepKind::Residual(term, slot) => low(term) || *slot < base,
+            StepKind::Input(..) | StepKind::Save | StepKind::Forget(_) => false,
         }
     }
 }

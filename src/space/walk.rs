@@ -2,13 +2,15 @@
 //! in program order, and the network grows as operators are met. The same
 //! small rules for operators, joins and conditions serve the analysis.
 
+use std::ops::Range;
+
 use smallvec::SmallVec;
 
 use super::elaborate::Program;
 use super::error::Span;
 use super::ops::OpKind;
 use super::step::*;
-use crate::network::{Network, NodeId, Op, Precision, Shape};
+use crate::network::{Builder, Inputs, Network, NodeId, Op, Precision, Shape, Simplifier};
 
 /// Evaluates a condition.
 pub fn condition(term: &Term, shape: Shape, slots: &impl Slots) -> Result<bool, String> {
@@ -115,31 +117,62 @@ pub struct WalkError {
     pub message: String,
 }
 
-/// Runs the program and returns the network, not simplified.
-pub fn walk(program: &Program, chooser: &mut dyn Chooser) -> Result<Network, WalkError> {
-    let mut walker = Walker {
-        chooser,
-        net: Network::new(program.inputs[0]),
-        at: NodeId(0),
-        slots: Vec::new(),
-        nodes: Vec::new(),
-    };
-    walker.run(&program.root)?;
-    let Walker { mut net, at, .. } = walker;
-    net.set_output(at);
-    Ok(net)
+/// Runs the program and returns the network as the file writes it.
+pub fn walk(program: &Program, chooser: &mut impl Chooser) -> Result<Network, WalkError> {
+    let (mut network, at) = run(program, chooser, Network::new(program.inputs[0]))?;
+    network.set_output(at);
+    Ok(network)
 }
 
-struct Walker<'c> {
-    chooser: &'c mut dyn Chooser,
-    net: Network,
+/// Runs the program and returns the network without what computes nothing.
+pub fn walk_simplified(
+    program: &Program,
+    chooser: &mut impl Chooser,
+) -> Result<Network, WalkError> {
+    let (network, at) = run(program, chooser, Simplifier::new(program.inputs[0]))?;
+    Ok(network.finish(at))
+}
+
+fn run<B: Builder>(
+    program: &Program,
+    chooser: &mut impl Chooser,
+    net: B,
+) -> Result<(B, NodeId), WalkError> {
+    let mut walker = Walker {
+        chooser,
+        net,
+        at: NodeId(0),
+        slots: Vec::with_capacity(16),
+        nodes: Vec::with_capacity(16),
+        instances: Vec::new(),
+    };
+    walker.run(&program.root)?;
+    Ok((walker.net, walker.at))
+}
+
+struct Walker<'c, C, B> {
+    chooser: &'c mut C,
+    net: B,
     at: NodeId,
     slots: Vec<Value>,
     /// The node behind each slot that holds a tensor (the input elsewhere).
     nodes: Vec<NodeId>,
+    instances: Vec<Instance>,
 }
 
-impl Walker<'_> {
+/// What an instance of shared decisions became, which another becomes too where
+/// the same enters.
+struct Instance {
+    body: usize,
+    shape: Shape,
+    zero: bool,
+    precision: Precision,
+    entry: NodeId,
+    nodes: Range<usize>,
+    end: NodeId,
+}
+
+impl<C: Chooser, B: Builder> Walker<'_, C, B> {
     fn shape(&self) -> Shape {
         self.net.shape(self.at)
     }
@@ -147,6 +180,12 @@ impl Walker<'_> {
     fn push(&mut self, value: Value) {
         self.slots.push(value);
         self.nodes.push(self.at);
+    }
+
+    /// Asks for one of the options of a choice all of which are open.
+    fn any(&mut self, choice: ChoiceId, options: usize) -> Result<usize, String> {
+        let open: SmallVec<[usize; 16]> = (0..options).collect();
+        self.chooser.choose(choice, &open)
     }
 
     fn run(&mut self, step: &Step) -> Result<(), WalkError> {
@@ -162,14 +201,13 @@ impl Walker<'_> {
                 Ok(())
             }
             StepKind::Decide(choice, terms) => {
-                let open: Vec<usize> = (0..terms.len()).collect();
-                let option = self.chooser.choose(*choice, &open).map_err(at)?;
+                let option = self.any(*choice, terms.len()).map_err(at)?;
                 let value = terms[option].eval(self.shape(), &self.slots).map_err(at)?;
                 self.push(value);
                 Ok(())
             }
             StepKind::Choose(choice, options) => {
-                let mut open = Vec::with_capacity(options.len());
+                let mut open: SmallVec<[usize; 16]> = SmallVec::new();
                 for (index, (guard, _)) in options.iter().enumerate() {
                     let holds = match guard {
                         Some(g) => condition(g, self.shape(), &self.slots).map_err(at)?,
@@ -190,15 +228,13 @@ impl Walker<'_> {
                 least,
                 rounds,
             } => {
-                let open: Vec<usize> = (0..=rounds.len() - least).collect();
-                let option = self.chooser.choose(*choice, &open).map_err(at)?;
+                let option = self.any(*choice, rounds.len() - least + 1).map_err(at)?;
                 let taken = &rounds[..least + option];
                 taken.iter().try_for_each(|round| self.run(round))
             }
             StepKind::Input(choice, shapes) => {
-                let open: Vec<usize> = (0..shapes.len()).collect();
-                let option = self.chooser.choose(*choice, &open).map_err(at)?;
-                self.net = Network::new(shapes[option]);
+                let option = self.any(*choice, shapes.len()).map_err(at)?;
+                self.net.restart(shapes[option]);
                 Ok(())
             }
             StepKind::Precision(weights, activations) => {
@@ -232,7 +268,7 @@ impl Walker<'_> {
                 Ok(())
             }
             StepKind::Join(join, slots) => {
-                let inputs: Vec<NodeId> = slots.iter().map(|s| self.nodes[*s]).collect();
+                let inputs: Inputs = slots.iter().map(|s| self.nodes[*s]).collect();
                 let joined = self.net.push(join_op(*join), &inputs);
                 self.at = joined.map_err(|e| at(e.to_string()))?;
                 Ok(())
@@ -251,8 +287,46 @@ impl Walker<'_> {
                 self.nodes.truncate(*base);
                 Ok(())
             }
-            StepKind::Unit(_, body) => self.run(body),
+            StepKind::Unit { body, closed, .. } => match closed {
+                true => self.instance(body),
+                false => self.run(body),
+            },
             StepKind::Forget(_) => Ok(()),
         }
+    }
+
+    /// An instance of shared decisions that depends on nothing but the current
+    /// tensor: copied from an earlier one where there is one like it.
+    fn instance(&mut self, body: &Step) -> Result<(), WalkError> {
+        let (shape, entry) = (self.shape(), self.at);
+        let zero = self.net.is_zero(entry);
+        let precision = self.net.precision();
+        let like = self.instances.iter().find(|known| {
+            known.body == body.id
+                && known.shape == shape
+                && known.zero == zero
+                && known.precision == precision
+        });
+        let first = self.net.len();
+        if let Some(known) = like {
+            self.net.repeat(known.nodes.clone(), known.entry, entry);
+            self.at = match known.end == known.entry {
+                true => entry,
+                false => NodeId(known.end.0 - known.nodes.start + first),
+            };
+            return Ok(());
+        }
+        self.run(body)?;
+        self.at = self.net.settle(first, self.at);
+        self.instances.push(Instance {
+            body: body.id,
+            shape,
+            zero,
+            precision,
+            entry,
+            nodes: first..self.net.len(),
+            end: self.at,
+        });
+        Ok(())
     }
 }

@@ -363,7 +363,7 @@ impl Analysis {
                 }
                 Ok(ends.outcomes(&mut self.ways))
             }
-            StepKind::Unit(group, body) => self.unit(*group, body, from),
+            StepKind::Unit { group, body, .. } => self.unit(*group, body, from),
             StepKind::Forget(groups) => {
                 let mut left = self.states.groups(from).clone();
                 for group in groups {

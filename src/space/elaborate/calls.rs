@@ -105,6 +105,7 @@ impl<'a> Elaborator<'a> {
             self.unit = Some(group);
         }
         let group = self.unit.filter(|_| block.shared);
+        let inside = self.slots;
         let body = self.under(path, |e| e.in_block(&block.body, call.span));
         // Decisions inside a shared block live as long as the space.
         let inner_groups = std::mem::replace(&mut self.new_groups, outer_groups);
@@ -118,7 +119,7 @@ impl<'a> Elaborator<'a> {
         self.slots = base;
         let mut body = body?;
         if let Some(group) = group {
-            body = self.step(StepKind::Unit(group, body), call.span)?;
+            body = self.unit(group, body, inside, call.span)?;
         }
         if steps.is_empty() {
             return Ok(body);

@@ -91,7 +91,7 @@ impl<'a> Elaborator<'a> {
                 Some(group) => {
                     self.unit = Some(group);
                     let inner = self.under(path.clone(), |e| e.scoped(body, span))?;
-                    self.step(StepKind::Unit(group, inner), span)?
+                    self.unit(group, inner, self.slots, span)?
                 }
                 None if high == 1 => self.under(path.clone(), |e| e.scoped(body, span))?,
                 None => self.under(format!("{path}[{round}]"), |e| e.scoped(body, span))?,

@@ -213,6 +213,17 @@ impl<'a> Elaborator<'a> {
         Ok(Step { id, span, kind })
     }
 
+    /// An instance of a group's decisions; slots below `base` are not its own.
+    fn unit(&mut self, group: GroupId, body: Step, base: usize, span: Span) -> Elab<Step> {
+        let closed = !body.reads_below(base);
+        let kind = StepKind::Unit {
+            group,
+            body,
+            closed,
+        };
+        self.step(kind, span)
+    }
+
     fn seq(&mut self, mut steps: Vec<Step>, span: Span) -> Elab<Step> {
         if steps.len() == 1 {
             return Ok(steps.pop().expect("one"));

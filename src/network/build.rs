@@ -1,0 +1,92 @@
+//! How networks grow: operator by operator, as written or simplified at once
+//! ([`Simplifier`](super::Simplifier)).
+
+use std::ops::Range;
+
+use super::{Network, NodeId, Op, Precision, Shape, ShapeError};
+
+/// What operators are appended to.
+pub trait Builder {
+    /// Appends an operator.
+    ///
+    /// # Errors
+    /// When the operator does not accept the inputs' shapes.
+    fn push(&mut self, op: Op, inputs: &[NodeId]) -> Result<NodeId, ShapeError>;
+
+    /// Output shape of a node.
+    fn shape(&self, id: NodeId) -> Shape;
+
+    /// Begins anew with another input.
+    fn restart(&mut self, input: Shape);
+
+    /// The bit widths that nodes pushed from here on carry.
+    fn set_precision(&mut self, precision: Precision);
+
+    fn precision(&self) -> Precision;
+
+    /// Whether a node is known to be zeros, and so treated otherwise than others.
+    fn is_zero(&self, id: NodeId) -> bool;
+
+    /// The nodes so far.
+    fn len(&self) -> usize;
+
+    /// Told that of the nodes from `first` on, nothing but `kept` will be read
+    /// any more. Returns where `kept` is found from now on.
+    fn settle(&mut self, first: usize, kept: NodeId) -> NodeId;
+
+    /// Appends copies of nodes that read each other and `entry` alone, reading
+    /// `instead` in place of `entry`.
+    fn repeat(&mut self, nodes: Range<usize>, entry: NodeId, instead: NodeId);
+}
+
+impl Builder for Network {
+    fn push(&mut self, op: Op, inputs: &[NodeId]) -> Result<NodeId, ShapeError> {
+        Network::push(self, op, inputs)
+    }
+
+    fn shape(&self, id: NodeId) -> Shape {
+        Network::shape(self, id)
+    }
+
+    fn restart(&mut self, input: Shape) {
+        self.nodes.truncate(1);
+        self.nodes[0].shape = input;
+        self.output = NodeId(0);
+    }
+
+    fn set_precision(&mut self, precision: Precision) {
+        Network::set_precision(self, precision);
+    }
+
+    fn precision(&self) -> Precision {
+        Network::precision(self)
+    }
+
+    fn is_zero(&self, _: NodeId) -> bool {
+        false
+    }
+
+    fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    fn settle(&mut self, _: usize, kept: NodeId) -> NodeId {
+        kept
+    }
+
+    fn repeat(&mut self, nodes: Range<usize>, entry: NodeId, instead: NodeId) {
+        let shift = self.nodes.len() - nodes.start;
+        self.nodes.reserve(nodes.len());
+        for index in nodes {
+            let mut node = self.nodes[index].clone();
+            for input in &mut node.inputs {
+                *input = match *input == entry {
+                    true => instead,
+                    false => NodeId(input.0 + shift),
+                };
+            }
+            self.nodes.push(node);
+        }
+        self.output = NodeId(self.nodes.len() - 1);
+    }
+}
