@@ -38,6 +38,13 @@ fn counting_tells_architectures_and_networks() {
     // Su et al. 2021: 3,969 once identities are merged.
     assert_eq!(json["distinct"]["networks"], 3969);
     assert_eq!(json["architectures"], "6561");
+    assert!(json["distinct"]["published"].is_null());
+    // Dong & Yang 2020: 6,466 by the text in which they compare cells; 6,900 and
+    // 5,993 are explained in docs/spaces.md.
+    let json = stdout(&["count", NB201, "--distinct", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let distinct = serde_json::json!({"topologies": 6900, "networks": 5993, "published": 6466});
+    assert_eq!(json["distinct"], distinct);
     assert!(
         stderr(&["count", "search-spaces/fbnet.space", "--distinct"]).contains("up to a million")
     );

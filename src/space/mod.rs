@@ -24,7 +24,7 @@ pub use error::{Problem, SpaceError, Span};
 pub use format::format;
 pub use step::{Choice, ChoiceId, ChoiceKind};
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -54,13 +54,15 @@ pub struct Space {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Distinct {
     /// Graphs as written, identities removed and what only reads zeros replaced
-    /// by zeros; a sum keeps its zero summands. NAS-Bench-201's authors compare
-    /// such graphs as strings in which sums of sums run together, and so find
-    /// fewer (6,466; Dong & Yang 2020).
+    /// by zeros; a sum keeps its zero summands, and a sum in a sum its brackets.
     pub topologies: usize,
     /// Networks left once nothing is computed in vain
     /// ([`Network::simplify`](crate::network::Network::simplify)).
     pub networks: usize,
+    /// By the text in which the space's authors compare architectures
+    /// ([`Codec::unique_text`](codec::Codec::unique_text)), where they publish
+    /// one: 6,466 for NAS-Bench-201 (Dong & Yang 2020).
+    pub published: Option<usize>,
 }
 
 /// Why a space could not be loaded.
@@ -245,16 +247,20 @@ impl Space {
             return None;
         }
         let (mut topologies, mut networks) = (Topologies::default(), Topologies::default());
+        let mut texts = BTreeSet::new();
         for architecture in self.enumerate() {
             let Ok(network) = self.unsimplified(&architecture) else {
                 unreachable!("enumerated from this space")
             };
             topologies.add(&network);
             networks.add(&network.simplify());
+            let known = codec::Codec::ALL.iter();
+            texts.extend(known.filter_map(|(_, c)| c.unique_text(self, &architecture)));
         }
         Some(Distinct {
             topologies: topologies.count(),
             networks: networks.count(),
+            published: (!texts.is_empty()).then_some(texts.len()),
         })
     }
 

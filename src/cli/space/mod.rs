@@ -110,7 +110,7 @@ enum Command {
         #[arg(value_name = "FILE.space")]
         file: PathBuf,
         /// Also count the networks that differ by isomorphism, of up to a
-        /// million architectures.
+        /// million architectures; for NAS-Bench-201 also by its authors' notion.
         #[arg(long)]
         distinct: bool,
         #[arg(long)]

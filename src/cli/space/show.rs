@@ -66,6 +66,11 @@ pub fn count(space: &Space, distinct: bool, json: bool) -> miette::Result<()> {
             "{} distinct topologies, {} distinct networks once nothing is computed in vain\n",
             found.topologies, found.networks
         ));
+        if let Some(published) = found.published {
+            print(&format!(
+                "{published} distinct by the text in which the authors compare architectures\n"
+            ));
+        }
     }
     if !space.constraints().is_empty() {
         const DRAWS: usize = 1_000;

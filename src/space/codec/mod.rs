@@ -81,17 +81,28 @@ impl Codec {
     /// When the space is not the notation's.
     pub fn encode(self, space: &Space, architecture: &Architecture) -> Result<String, CodecError> {
         let taken = |path: &str| -> Result<Option<&str>, CodecError> {
-            let choice = space
-                .choice_by_path(path)
-                .ok_or_else(|| self.other_space(space))?;
-            let labels = &space.choices()[choice].labels;
-            Ok(architecture.option(choice).map(|o| labels[o].as_str()))
+            match space.choice_by_path(path) {
+                Some(_) => Ok(taken(space, architecture, path)),
+                None => Err(self.other_space(space)),
+            }
         };
         match self {
             Codec::NasBench201 => nasbench201::encode(&taken),
             Codec::FbNet => fbnet::encode(&taken),
             Codec::Ofa => ofa::encode(&taken),
         }
+    }
+
+    /// The text by which the notation's authors tell architectures apart: equal
+    /// where they count two as one. None where they publish no such notion or
+    /// the space is not the notation's. The number of distinct ones is in
+    /// [`Distinct::published`](super::Distinct::published).
+    pub fn unique_text(self, space: &Space, architecture: &Architecture) -> Option<String> {
+        if self != Codec::NasBench201 || !nasbench201::describes(space) {
+            return None;
+        }
+        let taken = |path: &str| Ok(taken(space, architecture, path));
+        nasbench201::unique_text(&taken).ok()
     }
 
     /// The architecture that a text in this notation stands for.
@@ -134,6 +145,13 @@ impl std::fmt::Display for Codec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// The option taken at a path, by name.
+fn taken<'s>(space: &'s Space, architecture: &Architecture, path: &str) -> Option<&'s str> {
+    let choice = space.choice_by_path(path)?;
+    let labels = &space.choices()[choice].labels;
+    architecture.option(choice).map(|o| labels[o].as_str())
 }
 
 /// What an architecture decides at a path: nothing where the choice is not met.

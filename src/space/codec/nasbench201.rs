@@ -2,6 +2,7 @@
 //! operator and the node it comes from.
 
 use super::{CodecError, Decisions, Taken};
+use crate::space::Space;
 
 /// Official name and label in the space.
 const OPERATORS: [(&str, &str); 5] = [
@@ -32,6 +33,46 @@ pub(super) fn encode(taken: Taken<'_>) -> Result<String, CodecError> {
     }
     let nodes: Vec<String> = nodes.iter().map(|n| format!("|{n}")).collect();
     Ok(nodes.join("+"))
+}
+
+/// Whether a space is this cell, by its choices: six edges of these operators.
+pub(super) fn describes(space: &Space) -> bool {
+    let edge = |at: usize| {
+        let labels = &space.choices()[at].labels;
+        space.choices()[at].path == path(at)
+            && labels.len() == OPERATORS.len()
+            && OPERATORS
+                .iter()
+                .all(|(_, l)| labels.iter().any(|label| label == l))
+    };
+    space.choices().len() == EDGES.len() && (0..EDGES.len()).all(edge)
+}
+
+/// The cell as the authors compare cells: `Structure.to_unique_str(True)` of
+/// their `cell_infers`. A zero, and what reads only the zero of node 1, is `#`;
+/// an identity is what it reads; anything else wraps what it reads. A node is
+/// the text of its summands, sorted and joined by `+`, and sums among them run
+/// on without brackets: `a+(b+c)` may read like `(a+b)+c` or may not, as the
+/// sorting falls. So the text is a notion of its own, between graphs compared
+/// with nested sums and graphs compared with flat ones.
+pub(super) fn unique_text(taken: Taken<'_>) -> Result<String, CodecError> {
+    let mut nodes = vec!["0".to_string()];
+    let mut summands: Vec<String> = Vec::new();
+    for (index, (target, source)) in EDGES.into_iter().enumerate() {
+        let from = &nodes[source];
+        summands.push(match taken(&path(index))?.unwrap_or_default() {
+            "none" => "#".into(),
+            _ if from == "#" => "#".into(),
+            "skip" => from.clone(),
+            label => format!("({from})@{label}"),
+        });
+        if source + 1 == target {
+            summands.sort_unstable();
+            nodes.push(summands.join("+"));
+            summands.clear();
+        }
+    }
+    Ok(nodes.pop().unwrap_or_default())
 }
 
 pub(super) fn decode(text: &str) -> Decisions {

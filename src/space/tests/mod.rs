@@ -117,6 +117,52 @@ fn published_spaces_have_their_published_size() {
 }
 
 #[test]
+fn nasbench201_has_6466_cells_as_its_authors_compare_them() {
+    let space = Space::load(Path::new("search-spaces/nasbench201.space")).unwrap();
+    let text = |cell: &str| {
+        let architecture = codec::Codec::NasBench201.decode(&space, cell).unwrap();
+        codec::Codec::NasBench201
+            .unique_text(&space, &architecture)
+            .unwrap()
+    };
+    let texts: BTreeSet<String> = space
+        .enumerate()
+        .map(|a| {
+            codec::Codec::NasBench201
+                .unique_text(&space, &a)
+                .expect("of this space")
+        })
+        .collect();
+    // Dong & Yang 2020: "6,466 unique topology structures".
+    assert_eq!(texts.len(), 6_466);
+    assert_eq!(
+        text("|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|avg_pool_3x3~2|"),
+        "#+#+(#+(0)@conv3x3)@avgpool3x3"
+    );
+    // Zeros are followed through node 1, and no further than a sum of zeros.
+    assert_eq!(
+        text("|none~0|+|none~0|nor_conv_3x3~1|+|none~0|nor_conv_3x3~1|nor_conv_1x1~2|"),
+        "#+#+(#+#)@conv1x1"
+    );
+    // A sum in a sum runs on, so that 0+(0+0) is (0+0)+0.
+    assert_eq!(
+        text(
+            "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|none~0|skip_connect~1|skip_connect~2|"
+        ),
+        "#+0+0+0"
+    );
+    let other = super::tests::space("choose { none | skip }");
+    let architecture = other.unrank(&BigUint::default());
+    let codecs = codec::Codec::ALL.iter();
+    assert!(
+        codecs
+            .filter_map(|(_, c)| c.unique_text(&other, &architecture))
+            .next()
+            .is_none()
+    );
+}
+
+#[test]
 fn the_heaviest_nasbench201_cell_costs_what_was_published() {
     let space = Space::load(Path::new("search-spaces/nasbench201.space")).unwrap();
     let all_conv: Vec<String> = space
