@@ -149,6 +149,15 @@ pub enum Flow {
     },
 }
 
+/// A tensor that each round of a `repeat` takes from the one before:
+/// `before` or `before = stem`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Carried {
+    pub name: Name,
+    /// What the first round takes; the tensor of this name where none is given.
+    pub start: Option<Flow>,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Stmt {
     /// `kernel: {3, 5}` names a value, usually a choice.
@@ -160,6 +169,7 @@ pub enum Stmt {
         name: Option<Name>,
         min: Expr,
         max: Option<Expr>,
+        carried: Vec<Carried>,
         body: Vec<Stmt>,
         span: Span,
     },

@@ -350,6 +350,9 @@ pub enum StepKind {
     Residual(Term, usize),
     /// Runs, then drops the slots above `base`.
     Scope(usize, Step),
+    /// The tensors in these slots move to the slots from `base` on, which end
+    /// with them: what one round of a `repeat` hands to the next.
+    Carry(usize, Vec<usize>),
     /// One instance of a body whose decisions the whole group shares.
     Unit {
         group: GroupId,
@@ -419,6 +422,8 @@ impl Step {
                 low(term) || then.reads_below(base) || otherwise.reads_below(base)
             }
             StepKind::Load(slot) => *slot < base,
+            // What it leaves there is seen outside, too.
+            StepKind::Carry(to, slots) => *to < base || slots.iter().any(|slot| *slot < base),
             StepKind::Join(_, slots) => slots.iter().any(|slot| *slot < base),
             StepKind::Residual(term, slot) => low(term) || *slot < base,
             StepKind::Input(..) | StepKind::Save | StepKind::Forget(_) => false,

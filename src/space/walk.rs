@@ -287,6 +287,15 @@ impl<C: Chooser, B: Builder> Walker<'_, C, B> {
                 self.nodes.truncate(*base);
                 Ok(())
             }
+            StepKind::Carry(base, from) => {
+                let slots: Vec<Value> = from.iter().map(|s| self.slots[*s]).collect();
+                let nodes: Vec<NodeId> = from.iter().map(|s| self.nodes[*s]).collect();
+                self.slots.truncate(*base);
+                self.nodes.truncate(*base);
+                self.slots.extend(slots);
+                self.nodes.extend(nodes);
+                Ok(())
+            }
             StepKind::Unit { body, closed, .. } => match closed {
                 true => self.instance(body),
                 false => self.run(body),

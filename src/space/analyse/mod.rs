@@ -196,7 +196,11 @@ impl Analysis {
         // Cheap steps are not worth remembering.
         let cheap = matches!(
             *step.kind,
-            StepKind::Set(_) | StepKind::Save | StepKind::Load(_) | StepKind::Decide(..)
+            StepKind::Set(_)
+                | StepKind::Save
+                | StepKind::Load(_)
+                | StepKind::Decide(..)
+                | StepKind::Carry(..)
         );
         if cheap {
             return self.run_anew(step, from);
@@ -362,6 +366,14 @@ impl Analysis {
                     ends.add(self.states.cut(*state, *base), *ways);
                 }
                 Ok(ends.outcomes(&mut self.ways))
+            }
+            StepKind::Carry(base, moved) => {
+                let values: Vec<Value> = moved.iter().map(|slot| slots.get(*slot)).collect();
+                let mut state = self.states.cut(from, *base);
+                for value in values {
+                    state = self.states.pushed(state, value);
+                }
+                self.one(state)
             }
             StepKind::Unit { group, body, .. } => self.unit(*group, body, from),
             StepKind::Forget(groups) => {

@@ -22,13 +22,16 @@ impl<'a> Elaborator<'a> {
                     name: None,
                     min,
                     max,
+                    carried,
                     body,
                     span,
                 },
             ] => {
                 let path_inner = path.clone();
                 self.under(path.clone(), |e| {
-                    e.repeat(path_inner, (min, max.as_ref()), body, *span)
+                    e.scope(*span, |e| {
+                        e.repeat(path_inner, (min, max.as_ref()), (carried, body), *span)
+                    })
                 })
             }
             _ => self.under(path, |e| e.scoped(body, span)),
@@ -49,9 +52,10 @@ impl<'a> Elaborator<'a> {
         &mut self,
         path: String,
         (min, max): (&Expr, Option<&Expr>),
-        body: &'a [Stmt],
+        (carried, body): (&'a [Carried], &'a [Stmt]),
         span: Span,
     ) -> Elab<Step> {
+        let mut steps = self.carry_in(carried, body, span)?;
         let low = self.count(min)?;
         let high = match max {
             Some(max) => self.count(max)?,
@@ -90,25 +94,29 @@ impl<'a> Elaborator<'a> {
             let step = match group {
                 Some(group) => {
                     self.unit = Some(group);
-                    let inner = self.under(path.clone(), |e| e.scoped(body, span))?;
+                    let inner = self.under(path.clone(), |e| e.round(carried, body, span))?;
                     self.unit(group, inner, self.slots, span)?
                 }
-                None if high == 1 => self.under(path.clone(), |e| e.scoped(body, span))?,
-                None => self.under(format!("{path}[{round}]"), |e| e.scoped(body, span))?,
+                None if high == 1 => self.under(path.clone(), |e| e.round(carried, body, span))?,
+                None => self.under(format!("{path}[{round}]"), |e| e.round(carried, body, span))?,
             };
             rounds.push(step);
         }
         self.round = outer_round;
         self.unit = outer_unit;
-        let Some(depth) = depth else {
-            return self.seq(rounds, span);
-        };
-        let kind = StepKind::Depth {
-            choice: depth,
-            least: low as usize,
-            rounds,
-        };
-        self.step(kind, span)
+        match depth {
+            None => steps.extend(rounds),
+            Some(choice) => {
+                let least = low as usize;
+                let kind = StepKind::Depth {
+                    choice,
+                    least,
+                    rounds,
+                };
+                steps.push(self.step(kind, span)?);
+            }
+        }
+        self.seq(steps, span)
     }
 
     /// A number of rounds, which must be known before anything is decided.

@@ -3,6 +3,7 @@
 //! decided here; expressions that depend on decisions stay expressions.
 
 mod calls;
+mod carry;
 mod control;
 mod flows;
 mod head;
@@ -234,8 +235,13 @@ impl<'a> Elaborator<'a> {
     /// Elaborates statements in a scope of their own: names and slots made
     /// inside end with it.
     fn scoped(&mut self, body: &'a [Stmt], span: Span) -> Elab<Step> {
+        self.scope(span, |e| e.statements(body, span))
+    }
+
+    /// The same around any step.
+    fn scope(&mut self, span: Span, inner: impl FnOnce(&mut Self) -> Elab<Step>) -> Elab<Step> {
         let (slots, names) = (self.slots, self.names.len());
-        let inner = self.statements(body, span);
+        let inner = inner(self);
         self.names.truncate(names);
         let used = self.slots > slots;
         self.slots = slots;
@@ -352,6 +358,11 @@ impl<'a> Elaborator<'a> {
                         let slot = self.input_slot.unwrap_or_default();
                         self.names.push((name.text.clone(), Meaning::Tensor(slot)));
                     }
+                    Stmt::Repeat { carried, .. } => {
+                        let slot = self.input_slot.unwrap_or_default();
+                        let known = carried.iter().map(|c| c.name.text.clone());
+                        self.names.extend(known.map(|n| (n, Meaning::Tensor(slot))));
+                    }
                     _ => {}
                 }
             }
@@ -385,6 +396,7 @@ impl<'a> Elaborator<'a> {
                 name,
                 min,
                 max,
+                carried,
                 body,
                 span,
             } => {
@@ -392,7 +404,7 @@ impl<'a> Elaborator<'a> {
                     Some(name) => self.segment(&name.text),
                     None => self.segment("repeat"),
                 };
-                let step = self.repeat(path, (min, max.as_ref()), body, *span)?;
+                let step = self.repeat(path, (min, max.as_ref()), (carried, body), *span)?;
                 out.push(step);
                 Ok(())
             }

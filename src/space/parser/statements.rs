@@ -104,6 +104,7 @@ impl Parser {
                 self.next();
                 let name = match (self.peek(), self.peek_at(1)) {
                     // `repeat n {`: a count by name; `repeat tail 1..3 {`: a name.
+                    (_, Token::Ident(with)) if with == "with" => None,
                     (Token::Ident(_), Token::Int(_) | Token::Ident(_)) => {
                         Some(self.name("a name")?)
                     }
@@ -115,11 +116,16 @@ impl Parser {
                     false => None,
                 };
                 let span = start.to(self.last_span());
+                let carried = match self.eat_word("with") {
+                    true => self.carried()?,
+                    false => Vec::new(),
+                };
                 let body = self.braced()?;
                 Ok(Stmt::Repeat {
                     name,
                     min,
                     max,
+                    carried,
                     body,
                     span,
                 })
@@ -164,6 +170,30 @@ impl Parser {
                 Ok(Stmt::Residual { when, span })
             }
             _ => Ok(Stmt::Call(self.call()?)),
+        }
+    }
+
+    /// `before = stem, last`: what stands after `with`.
+    fn carried(&mut self) -> Parse<Vec<Carried>> {
+        let mut carried: Vec<Carried> = Vec::new();
+        loop {
+            let name = self.name("the name of a tensor that each round hands to the next")?;
+            if carried.iter().any(|c| c.name.text == name.text) {
+                return Err(Problem::new(
+                    name.span,
+                    format!("`{}` is carried twice", name.text),
+                    "named before already",
+                )
+                .help("keep one of them"));
+            }
+            let start = match self.eat_punct("=") {
+                true => Some(self.flow()?),
+                false => None,
+            };
+            carried.push(Carried { name, start });
+            if !self.eat_punct(",") {
+                return Ok(carried);
+            }
         }
     }
 

@@ -318,3 +318,113 @@ fn one_wrong_line_does_not_hide_the_others() {
 }"
     ));
 }
+
+#[test]
+fn a_repeat_hands_tensors_to_its_next_round() {
+    // As DARTS's cells: each takes the outputs of the last two.
+    let by_hand = "a = input -> conv3x3(4)
+        b = a + a -> conv3x3(4)
+        c = b + a -> conv3x3(4)
+        d = c + b -> conv3x3(4)
+        y = concat(d, c)";
+    let carried = "last = input -> conv3x3(4)
+        repeat 3 with last, before = last {
+          next = last + before -> conv3x3(4)
+          before = last
+          last = next
+        }
+        y = concat(last, before)";
+    let hash = |text: &str| {
+        let space = space(text);
+        assert_eq!(space.count(), &BigUint::from(1u8));
+        space
+            .network(&space.unrank(&BigUint::default()))
+            .unwrap()
+            .hash()
+    };
+    assert_eq!(hash(carried), hash(by_hand));
+    // All starts are read before any is named, and both may change places.
+    let swapped = carried
+        .replace("last, before = last", "last = before, before = last")
+        .replace(
+            "last = input -> conv3x3(4)",
+            "last = input -> conv3x3(4)\nbefore = last",
+        );
+    assert_eq!(hash(&swapped), hash(by_hand));
+    // A wider second tensor tells which of the two a round takes.
+    let turned = "a = input -> conv3x3(4)
+        repeat 3 with a, b = input { t = a  a = b  b = t }
+        repeat with_name 1 { skip }
+        y = a -> conv1x1(2)";
+    assert_eq!(hash(turned), hash("conv1x1(2)"));
+}
+
+#[test]
+fn carried_tensors_follow_choices_and_depth() {
+    let text = "repeat 0..3 with x = input -> conv1x1({3, 8}) {
+          x = x -> conv3x3({3, 5})
+        }
+        y = x -> relu";
+    let space = space(text);
+    // Two starts; none to three rounds of two widths.
+    assert_eq!(enumerated(&space), 2 * (1 + 2 + 4 + 8));
+    for architecture in space.enumerate() {
+        let network = space.network(&architecture).unwrap();
+        let widths: Vec<&str> = architecture
+            .decisions()
+            .iter()
+            .filter(|(c, _)| space.choices()[*c].path != "repeat.depth")
+            .map(|(c, o)| space.choices()[*c].labels[*o].as_str())
+            .collect();
+        let last = widths.last().unwrap().parse::<usize>().unwrap();
+        assert_eq!(network.output_shape().channels(), last);
+        assert_eq!(network.nodes().len(), 1 + widths.len() + 1);
+    }
+    let shared = "stage s shared { repeat 1..3 with x = input {
+          x = x -> conv3x3({3, 5})
+          x = x -> conv{KERNEL}
+        } }";
+    assert_eq!(
+        count(&shared.replace("conv{KERNEL}", "conv({1, 3}, 3)")),
+        3 * 4
+    );
+}
+
+#[test]
+fn a_repeat_with_tensors_begins_with_the_current_one() {
+    // The start is read aside: the first round still follows the stem.
+    let text = "conv3x3(8)
+        repeat 1 with kept = input { width: channels  kept = kept -> conv1x1(width) }";
+    let network = space(text)
+        .network(&space(text).unrank(&BigUint::default()))
+        .unwrap();
+    assert_eq!(network.output_shape().channels(), 8);
+}
+
+#[test]
+fn names_of_a_repeat_end_with_its_braces() {
+    let inner = "repeat 1 { repeat 2 with x = input { x = x -> relu } } y = x + x";
+    assert!(seen(inner).contains("there is no tensor `x`"));
+    let stage = "stage s { repeat 2 with x = input { x = x -> relu } } y = x + x";
+    assert!(seen(stage).contains("there is no tensor `x`"));
+    count("repeat 2 with x = input { x = x -> relu } y = x + x");
+    // Nested: the inner one hands on what the outer does.
+    let nested = "repeat 2 with x = input { repeat 3 with x { x = x -> conv3x3(channels + 1) } }";
+    let space = space(nested);
+    let network = space.network(&space.unrank(&BigUint::default())).unwrap();
+    assert_eq!(network.output_shape().channels(), 3 + 6);
+}
+
+#[test]
+fn wrong_carried_tensors_are_explained() {
+    insta::assert_snapshot!(seen(
+        "last = input -> relu\n  repeat 3 with lost { lost = lost -> relu }\n  repeat 2 with last, q = input {\n    last = input -> relu\n  }"
+    ));
+    insta::assert_snapshot!(seen(
+        "repeat 3 with { relu }\n  repeat 2 with a = input, a { relu }"
+    ));
+    insta::assert_snapshot!(seen(
+        "repeat 4 with x = input {\n    y = x + (input -> conv3x3(channels))\n    x = x -> conv3x3(channels + 1)\n  }"
+    ));
+    assert!(seen("repeat 2 with x = input { x = input -> relu x: 3 }").contains("`x` is a value"));
+}

@@ -294,7 +294,7 @@ proptest! {
                 "(", ")", ",", "|", "3", "8", "0", "1..3", "repeat", "stage", "s", "shared",
                 "choose", "when", "residual", "in", "out", "==", "*", "-", "first", "else", "a",
                 "=", "->", "+", "input", "pick", "if", "let", ":", "pool", "avg", "global",
-                "flatten", "stride", "1.5", "divisible", "index", "channels", "concat", "se",
+                "flatten", "stride", "1.5", "with", ",", "x", "divisible", "index", "channels", "concat", "se",
             ]),
             0..40,
         )
