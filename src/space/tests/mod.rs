@@ -184,26 +184,6 @@ fn the_heaviest_nasbench201_cell_costs_what_was_published() {
 }
 
 #[test]
-fn sampling_is_uniform_over_architectures() {
-    // Per-choice sampling would give depth 1 a third of the draws.
-    let space = space("repeat 1..3 { conv({3, 5}, 8) }");
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let draws = 14_000;
-    let mut seen: BTreeMap<Architecture, f64> = BTreeMap::new();
-    for _ in 0..draws {
-        *seen.entry(space.sample(&mut rng)).or_default() += 1.0;
-    }
-    assert_eq!(seen.len(), 14);
-    let expected = draws as f64 / 14.0;
-    let chi2: f64 = seen
-        .values()
-        .map(|n| (n - expected).powi(2) / expected)
-        .sum();
-    // 13 degrees of freedom: the 99.9 % quantile is 34.5.
-    assert!(chi2 < 34.5, "chi-squared {chi2}");
-}
-
-#[test]
 fn mutation_changes_and_crossover_inherits() {
     let space = Space::load(Path::new("search-spaces/quickstart.space")).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(3);
@@ -349,3 +329,4 @@ network {
 }
 
 mod language;
+mod uniform;
