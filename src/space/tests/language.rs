@@ -361,14 +361,29 @@ fn carried_tensors_follow_choices_and_depth() {
         assert_eq!(network.output_shape().channels(), last);
         assert_eq!(network.nodes().len(), 1 + widths.len() + 1);
     }
-    let shared = "stage s shared { repeat 1..3 with x = input {
-          x = x -> conv3x3({3, 5})
-          x = x -> conv{KERNEL}
-        } }";
     assert_eq!(
-        count(&shared.replace("conv{KERNEL}", "conv({1, 3}, 3)")),
-        3 * 4
+        count("n: 2 repeat n with x = input { x = x -> conv({1, 3}, 3) }"),
+        4
     );
+}
+
+#[test]
+fn rounds_that_share_decisions_hand_tensors_on() {
+    let text = "stage s shared { repeat 1..3 with last = input, before = input {
+          next = last + before -> conv({1, 3}, 3)
+          before = last
+          last = next
+        } }";
+    let space = space(text);
+    assert_eq!(enumerated(&space), 3 * 2);
+    let by_hand = "a = input + input -> conv3x3(3)
+        b = a + input -> conv3x3(3)
+        c = b + a -> conv3x3(3)";
+    let by_hand = super::space(by_hand);
+    let network = by_hand.network(&by_hand.unrank(&BigUint::default()));
+    let shared = space.parse_genotype("s.depth=3 s.kernel=3").unwrap();
+    let shared = space.network(&shared).unwrap();
+    assert_eq!(shared.hash(), network.unwrap().hash());
 }
 
 #[test]
