@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Network, NodeId, Op, Precision, Shape, ShapeError};
+use super::{Inputs, Network, Node, NodeId, Op, Precision, Shape, ShapeError};
 
 /// What operators are appended to.
 pub trait Builder {
@@ -27,8 +27,8 @@ pub trait Builder {
     /// Whether a node is known to be zeros, and so treated otherwise than others.
     fn is_zero(&self, id: NodeId) -> bool;
 
-    /// The nodes so far.
-    fn len(&self) -> usize;
+    /// How many nodes there are so far, the input included.
+    fn size(&self) -> usize;
 
     /// Told that of the nodes from `first` on, nothing but `kept` will be read
     /// any more. Returns where `kept` is found from now on.
@@ -66,7 +66,7 @@ impl Builder for Network {
         false
     }
 
-    fn len(&self) -> usize {
+    fn size(&self) -> usize {
         self.nodes.len()
     }
 
@@ -78,14 +78,15 @@ impl Builder for Network {
         let shift = self.nodes.len() - nodes.start;
         self.nodes.reserve(nodes.len());
         for index in nodes {
-            let mut node = self.nodes[index].clone();
-            for input in &mut node.inputs {
+            let node = &self.nodes[index];
+            let mut inputs = Inputs::from_slice(&node.inputs);
+            for input in &mut inputs {
                 *input = match *input == entry {
                     true => instead,
                     false => NodeId(input.0 + shift),
                 };
             }
-            self.nodes.push(node);
+            self.nodes.push(Node { inputs, ..*node });
         }
         self.output = NodeId(self.nodes.len() - 1);
     }

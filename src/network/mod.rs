@@ -127,7 +127,7 @@ impl Network {
         };
         self.nodes.push(Node {
             op,
-            inputs: inputs.into(),
+            inputs: Inputs::from_slice(inputs),
             shape,
             precision: self.precision,
         });

@@ -103,7 +103,7 @@ impl Builder for Simplifier {
         self.zero[id.0]
     }
 
-    fn len(&self) -> usize {
+    fn size(&self) -> usize {
         self.network.nodes.len()
     }
 

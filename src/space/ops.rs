@@ -264,6 +264,68 @@ impl OpKind {
             .map_or(&[], |s| s.params)
     }
 
+    /// The operator where it is one primitive, whatever comes in.
+    ///
+    /// # Errors
+    /// A parameter that is wrong by itself, in a sentence.
+    pub fn primitive(self, values: &[Value]) -> Option<Result<Op, String>> {
+        let size = |index, min| size(self, values, index, min);
+        let flag = |index| boolean(self, values, index);
+        let op = match self {
+            OpKind::Conv => {
+                let conv = || {
+                    let conv = Conv::same(size(1, 1)?, size(0, 1)?, size(2, 1)?);
+                    let conv = conv.groups(size(3, 1)?).dilation(size(4, 1)?);
+                    Ok(Op::Conv(conv.bias(flag(5)?)))
+                };
+                return Some(conv());
+            }
+            OpKind::MaxPool | OpKind::AvgPool => {
+                let kind = match self {
+                    OpKind::MaxPool => PoolKind::Max,
+                    _ => PoolKind::Avg,
+                };
+                let pool = || {
+                    let (kernel, stride) = (size(0, 1)?, size(1, 1)?);
+                    Ok(Op::Pool {
+                        kind,
+                        kernel,
+                        stride,
+                        padding: (kernel - 1) / 2,
+                    })
+                };
+                return Some(pool());
+            }
+            OpKind::Zero => return Some(size(0, 1).map(|stride| Op::Zero { stride })),
+            OpKind::GroupNorm => return Some(size(0, 1).map(|groups| Op::GroupNorm { groups })),
+            OpKind::Select => return Some(size(0, 0).map(|index| Op::Select { index })),
+            OpKind::Embedding => {
+                let embedding = || {
+                    let (vocab, dim) = (size(0, 1)?, size(1, 1)?);
+                    Ok(Op::Embedding { vocab, dim })
+                };
+                return Some(embedding());
+            }
+            OpKind::GlobalMaxPool => Op::GlobalPool {
+                kind: PoolKind::Max,
+            },
+            OpKind::GlobalAvgPool => Op::GlobalPool {
+                kind: PoolKind::Avg,
+            },
+            OpKind::BatchNorm => Op::BatchNorm,
+            OpKind::Flatten => Op::Flatten,
+            OpKind::Act(a) => Op::Activation(a),
+            OpKind::LayerNorm => Op::LayerNorm,
+            OpKind::RmsNorm => Op::RmsNorm,
+            OpKind::Position => Op::Position,
+            OpKind::Sinusoidal => Op::Sinusoidal,
+            OpKind::ClassToken => Op::ClassToken,
+            OpKind::Tokens => Op::ToTokens,
+            _ => return None,
+        };
+        Some(Ok(op))
+    }
+
     /// Appends the operator to a network after node `at`.
     ///
     /// # Errors
@@ -274,18 +336,14 @@ impl OpKind {
         net: &mut impl Builder,
         at: NodeId,
     ) -> Result<NodeId, String> {
+        if let Some(op) = self.primitive(values) {
+            return add(net, op?, &[at]);
+        }
         let size = |index, min| size(self, values, index, min);
         let flag = |index| boolean(self, values, index);
         let shape = net.shape(at);
         let mut push = |op: Op, from: NodeId| add(net, op, &[from]);
         match self {
-            OpKind::Conv => {
-                let conv = Conv::same(size(1, 1)?, size(0, 1)?, size(2, 1)?)
-                    .groups(size(3, 1)?)
-                    .dilation(size(4, 1)?)
-                    .bias(flag(5)?);
-                push(Op::Conv(conv), at)
-            }
             OpKind::Depthwise => {
                 let channels = shape.channels();
                 let conv = Conv::same(channels, size(0, 1)?, size(1, 1)?)
@@ -318,34 +376,6 @@ impl OpKind {
                 };
                 push(linear, x)
             }
-            OpKind::MaxPool | OpKind::AvgPool => {
-                let kernel = size(0, 1)?;
-                push(
-                    Op::Pool {
-                        kind: match self {
-                            OpKind::MaxPool => PoolKind::Max,
-                            _ => PoolKind::Avg,
-                        },
-                        kernel,
-                        stride: size(1, 1)?,
-                        padding: (kernel - 1) / 2,
-                    },
-                    at,
-                )
-            }
-            OpKind::GlobalMaxPool => push(
-                Op::GlobalPool {
-                    kind: PoolKind::Max,
-                },
-                at,
-            ),
-            OpKind::GlobalAvgPool => push(
-                Op::GlobalPool {
-                    kind: PoolKind::Avg,
-                },
-                at,
-            ),
-            OpKind::BatchNorm => push(Op::BatchNorm, at),
             OpKind::SqueezeExcite => {
                 // Hu et al. 2018, in the form of MobileNetV3 (hard sigmoid gate).
                 let channels = shape.channels();
@@ -366,23 +396,7 @@ impl OpKind {
                 let gate = push(Op::Activation(Activation::HardSigmoid), x)?;
                 add(net, Op::Mul, &[at, gate])
             }
-            OpKind::Flatten => push(Op::Flatten, at),
             OpKind::Identity => Ok(at),
-            OpKind::Zero => push(
-                Op::Zero {
-                    stride: size(0, 1)?,
-                },
-                at,
-            ),
-            OpKind::Act(a) => push(Op::Activation(a), at),
-            OpKind::LayerNorm => push(Op::LayerNorm, at),
-            OpKind::RmsNorm => push(Op::RmsNorm, at),
-            OpKind::GroupNorm => push(
-                Op::GroupNorm {
-                    groups: size(0, 1)?,
-                },
-                at,
-            ),
             OpKind::Attention => {
                 let heads = size(0, 1)?;
                 let kv_heads = match size(2, 0)? {
@@ -424,18 +438,6 @@ impl OpKind {
                 let x = add(net, Op::Mul, &[up, gate])?;
                 project(net, x, shape.channels(), bias)
             }
-            OpKind::Embedding => push(
-                Op::Embedding {
-                    vocab: size(0, 1)?,
-                    dim: size(1, 1)?,
-                },
-                at,
-            ),
-            OpKind::Position => push(Op::Position, at),
-            OpKind::Sinusoidal => push(Op::Sinusoidal, at),
-            OpKind::ClassToken => push(Op::ClassToken, at),
-            OpKind::Select => push(Op::Select { index: size(0, 0)? }, at),
-            OpKind::Tokens => push(Op::ToTokens, at),
             OpKind::Patchify => {
                 let patch = size(0, 1)?;
                 let conv = Conv {
@@ -445,6 +447,7 @@ impl OpKind {
                 let x = push(Op::Conv(conv), at)?;
                 push(Op::ToTokens, x)
             }
+            _ => unreachable!("the others are primitive"),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::ast::{Binary, Unary};
 use super::error::Span;
 use super::ops::OpKind;
-use crate::network::Shape;
+use crate::network::{Op, Shape};
 
 /// Index into [`Program::choices`](super::elaborate::Program); ascending in
 /// program order.
@@ -153,6 +153,14 @@ impl Term {
             Term::Unary(_, a) => a.is_fixed(),
             Term::Binary(_, a, b) => a.is_fixed() && b.is_fixed(),
             Term::Call(_, args) => args.iter().all(Term::is_fixed),
+        }
+    }
+
+    /// The value, if it is one.
+    pub fn constant(&self) -> Option<Value> {
+        match self {
+            Term::Const(value) => Some(*value),
+            _ => None,
         }
     }
 
@@ -340,6 +348,8 @@ pub enum StepKind {
     If(Term, Step, Step),
     /// Applies an operator to the current tensor.
     Op(OpKind, Vec<Term>),
+    /// The same where nothing about the operator is left to decide.
+    Primitive(Op),
     /// Pushes the current tensor onto the slots.
     Save,
     /// Makes the tensor in a slot the current one.
@@ -426,7 +436,9 @@ impl Step {
             StepKind::Carry(to, slots) => *to < base || slots.iter().any(|slot| *slot < base),
             StepKind::Join(_, slots) => slots.iter().any(|slot| *slot < base),
             StepKind::Residual(term, slot) => low(term) || *slot < base,
-            StepKind::Input(..) | StepKind::Save | StepKind::Forget(_) => false,
+            StepKind::Input(..) | StepKind::Primitive(_) | StepKind::Save | StepKind::Forget(_) => {
+                false
+            }
         }
     }
 }

@@ -25,7 +25,11 @@ fn values(
     shape: Shape,
     slots: &impl Slots,
 ) -> Result<SmallVec<[Value; 8]>, String> {
-    terms.iter().map(|t| t.eval(shape, slots)).collect()
+    let mut values = SmallVec::new();
+    for term in terms {
+        values.push(term.eval(shape, slots)?);
+    }
+    Ok(values)
 }
 
 /// The shape after an operator, which is tried in a scratch network.
@@ -145,6 +149,7 @@ fn run<B: Builder>(
         slots: Vec::with_capacity(16),
         nodes: Vec::with_capacity(16),
         instances: Vec::new(),
+        all: Vec::with_capacity(16),
     };
     walker.run(&program.root)?;
     Ok((walker.net, walker.at))
@@ -158,6 +163,8 @@ struct Walker<'c, C, B> {
     /// The node behind each slot that holds a tensor (the input elsewhere).
     nodes: Vec<NodeId>,
     instances: Vec<Instance>,
+    /// The numbers from 0 on: the options of a choice where all are open.
+    all: Vec<usize>,
 }
 
 /// What an instance of shared decisions became, which another becomes too where
@@ -184,8 +191,10 @@ impl<C: Chooser, B: Builder> Walker<'_, C, B> {
 
     /// Asks for one of the options of a choice all of which are open.
     fn any(&mut self, choice: ChoiceId, options: usize) -> Result<usize, String> {
-        let open: SmallVec<[usize; 16]> = (0..options).collect();
-        self.chooser.choose(choice, &open)
+        while self.all.len() < options {
+            self.all.push(self.all.len());
+        }
+        self.chooser.choose(choice, &self.all[..options])
     }
 
     fn run(&mut self, step: &Step) -> Result<(), WalkError> {
@@ -205,6 +214,10 @@ impl<C: Chooser, B: Builder> Walker<'_, C, B> {
                 let value = terms[option].eval(self.shape(), &self.slots).map_err(at)?;
                 self.push(value);
                 Ok(())
+            }
+            StepKind::Choose(choice, options) if options.iter().all(|(g, _)| g.is_none()) => {
+                let option = self.any(*choice, options.len()).map_err(at)?;
+                self.run(&options[option].1)
             }
             StepKind::Choose(choice, options) => {
                 let mut open: SmallVec<[usize; 16]> = SmallVec::new();
@@ -257,6 +270,11 @@ impl<C: Chooser, B: Builder> Walker<'_, C, B> {
             StepKind::Op(kind, terms) => {
                 let values = values(terms, self.shape(), &self.slots).map_err(at)?;
                 self.at = kind.emit(&values, &mut self.net, self.at).map_err(at)?;
+                Ok(())
+            }
+            StepKind::Primitive(op) => {
+                let pushed = self.net.push(*op, &[self.at]);
+                self.at = pushed.map_err(|e| at(e.to_string()))?;
                 Ok(())
             }
             StepKind::Save => {
@@ -316,7 +334,7 @@ impl<C: Chooser, B: Builder> Walker<'_, C, B> {
                 && known.zero == zero
                 && known.precision == precision
         });
-        let first = self.net.len();
+        let first = self.net.size();
         if let Some(known) = like {
             self.net.repeat(known.nodes.clone(), known.entry, entry);
             self.at = match known.end == known.entry {
@@ -333,7 +351,7 @@ impl<C: Chooser, B: Builder> Walker<'_, C, B> {
             zero,
             precision,
             entry,
-            nodes: first..self.net.len(),
+            nodes: first..self.net.size(),
             end: self.at,
         });
         Ok(())

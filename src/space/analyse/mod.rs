@@ -341,6 +341,10 @@ impl Analysis {
                     Err(message) => self.fault(step, message),
                 }
             }
+            StepKind::Primitive(op) => match op.infer(&[from.shape]) {
+                Ok(shape) => self.one(from.reshaped(shape)),
+                Err(error) => self.fault(step, error.to_string()),
+            },
             StepKind::Save => {
                 let state = self.states.pushed(from, Value::Tensor(from.shape));
                 self.one(state)

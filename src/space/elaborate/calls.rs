@@ -35,7 +35,14 @@ impl<'a> Elaborator<'a> {
                 (None, None) => return Err(missing_argument(call, param.name)),
             });
         }
-        let op = self.step(StepKind::Op(found.kind, terms), call.span)?;
+        let constants: Option<Vec<Value>> = terms.iter().map(Term::constant).collect();
+        let primitive = constants.and_then(|values| found.kind.primitive(&values));
+        let kind = match primitive {
+            Some(Ok(op)) => StepKind::Primitive(op),
+            // What is wrong shows where it is run, with an example.
+            _ => StepKind::Op(found.kind, terms),
+        };
+        let op = self.step(kind, call.span)?;
         if steps.is_empty() {
             return Ok(op);
         }
