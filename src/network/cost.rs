@@ -24,64 +24,72 @@ pub struct Costs {
     pub peak_activation_bytes: u64,
 }
 
+/// A node's output while the network runs.
+#[derive(Clone, Copy)]
+struct Buffer {
+    bytes: u64,
+    /// The last node that reads it; itself where none does.
+    last_reader: usize,
+}
+
 impl Network {
     pub fn costs(&self) -> Costs {
-        let mut macs = 0;
-        let mut params = 0;
-        let mut weight_bytes = 0;
-        for node in self.nodes() {
+        let (mut macs, mut params, mut weight_bytes) = (0, 0, 0);
+        let mut buffers: Vec<Buffer> = Vec::with_capacity(self.nodes().len());
+        for (index, node) in self.nodes().iter().enumerate() {
             let mut count = |inputs: &[Shape]| {
                 macs += node.op.macs(inputs, node.shape);
                 let own = node.op.params(inputs);
                 params += own;
                 weight_bytes += packed_bytes(own, node.precision.weights);
             };
-            match node.inputs.as_slice() {
+            let inputs = node.inputs.as_slice();
+            match inputs {
                 [] => {}
-                [one] => count(&[self.shape(*one)]),
+                [one] => count(std::slice::from_ref(&self.nodes[one.0].shape)),
                 _ => count(&self.input_shapes(node)),
             }
+            for input in inputs {
+                buffers[input.0].last_reader = index;
+            }
+            let bits = node.precision.activations;
+            buffers.push(Buffer {
+                bytes: packed_bytes(node.shape.elements() as u64, bits),
+                last_reader: index,
+            });
         }
+        buffers[self.output().0].last_reader = usize::MAX;
         Costs {
             macs,
             params,
             weight_bytes,
-            peak_activation_bytes: self.peak_activation_bytes(),
+            peak_activation_bytes: self.peak_activation_bytes(&buffers),
         }
     }
 
-    fn peak_activation_bytes(&self) -> u64 {
-        let mut last_reader: Vec<usize> = (0..self.nodes().len()).collect();
-        for (index, node) in self.nodes().iter().enumerate() {
-            for input in &node.inputs {
-                last_reader[input.0] = index;
-            }
-        }
-        last_reader[self.output().0] = usize::MAX;
-        let bytes = |i: usize| {
-            let node = &self.nodes()[i];
-            packed_bytes(node.shape.elements() as u64, node.precision.activations)
-        };
+    fn peak_activation_bytes(&self, buffers: &[Buffer]) -> u64 {
         let mut live = 0u64;
         let mut peak = 0u64;
         for (index, node) in self.nodes().iter().enumerate() {
-            if runs_in_place(&node.op) && last_reader[node.inputs[0].0] == index {
+            let inputs = node.inputs.as_slice();
+            if runs_in_place(&node.op) && buffers[inputs[0].0].last_reader == index {
                 // The output takes over the input's buffer: same bytes stay live.
                 peak = peak.max(live);
                 continue;
             }
-            live += bytes(index);
-            let first = node.inputs.first();
+            live += buffers[index].bytes;
+            let first = inputs.first();
             let workspace = first.map_or(0, |i| node.op.workspace(self.shape(*i)));
             peak = peak.max(live + packed_bytes(workspace, node.precision.activations));
-            for (place, input) in node.inputs.iter().enumerate() {
+            for (place, input) in inputs.iter().enumerate() {
+                let buffer = buffers[input.0];
                 // Read twice, it is freed once.
-                if last_reader[input.0] == index && !node.inputs[..place].contains(input) {
-                    live -= bytes(input.0);
+                if buffer.last_reader == index && !inputs[..place].contains(input) {
+                    live -= buffer.bytes;
                 }
             }
-            if last_reader[index] == index {
-                live -= bytes(index);
+            if buffers[index].last_reader == index {
+                live -= buffers[index].bytes;
             }
         }
         peak

@@ -96,6 +96,7 @@ impl Network {
         &self.nodes[id.0]
     }
 
+    #[inline]
     pub fn shape(&self, id: NodeId) -> Shape {
         self.nodes[id.0].shape
     }
@@ -109,7 +110,7 @@ impl Network {
     }
 
     /// Shapes of a node's inputs, in order.
-    pub fn input_shapes(&self, node: &Node) -> Vec<Shape> {
+    pub fn input_shapes(&self, node: &Node) -> SmallVec<[Shape; 4]> {
         node.inputs.iter().map(|i| self.shape(*i)).collect()
     }
 
@@ -117,6 +118,7 @@ impl Network {
     ///
     /// # Errors
     /// When the operator does not accept the inputs' shapes.
+    #[inline]
     pub fn push(&mut self, op: Op, inputs: &[NodeId]) -> Result<NodeId, ShapeError> {
         let shape = match inputs {
             [one] => op.infer(&[self.shape(*one)])?,

@@ -46,6 +46,7 @@ impl Shape {
     }
 
     /// Number of channels, or of features for a flat vector; 1 for ids.
+    #[inline]
     pub fn channels(&self) -> usize {
         match *self {
             Shape::Image { channels, .. } => channels,
@@ -56,6 +57,7 @@ impl Shape {
     }
 
     /// Number of positions of a sequence; 1 for anything else.
+    #[inline]
     pub fn length(&self) -> usize {
         match *self {
             Shape::Tokens { length, .. } | Shape::Ids { length } => length,
@@ -64,6 +66,7 @@ impl Shape {
     }
 
     /// Height and width; `(1, 1)` for a flat vector, one row for a sequence.
+    #[inline]
     pub fn spatial(&self) -> (usize, usize) {
         match *self {
             Shape::Image { height, width, .. } => (height, width),
@@ -82,6 +85,7 @@ impl Shape {
     }
 
     /// Number of scalars in one sample.
+    #[inline]
     pub fn elements(&self) -> usize {
         let (h, w) = self.spatial();
         self.channels() * h * w
