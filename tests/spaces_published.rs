@@ -8,6 +8,8 @@ use bespoke::network::{Costs, Op};
 use bespoke::space::Space;
 use bespoke::space::codec::Codec;
 use num_bigint::BigUint;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("search-spaces")
@@ -104,6 +106,28 @@ fn costs_of(space: &Space, genotype: &str) -> Costs {
 }
 
 /// The lightest and heaviest networks of the tabular benchmarks.
+/// Networks are simplified while they are built, and repeated instances copied;
+/// both must give what simplifying the whole gives.
+#[test]
+fn building_simplified_is_simplifying_what_was_built() {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    for entry in std::fs::read_dir(directory()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "space") {
+            continue;
+        }
+        let space = Space::load(&path).unwrap();
+        for _ in 0..20 {
+            let architecture = space.sample(&mut rng);
+            let network = space.network(&architecture).unwrap();
+            let whole = space.unsimplified(&architecture).unwrap();
+            let genotype = space.genotype(&architecture);
+            assert_eq!(network, whole.simplify(), "{}: {genotype}", space.name());
+            assert_eq!(network, network.simplify(), "{}: {genotype}", space.name());
+        }
+    }
+}
+
 #[test]
 fn the_extremes_of_the_benchmarks_are_theirs() {
     let nb201 = load("nasbench201");

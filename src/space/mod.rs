@@ -25,16 +25,21 @@ pub use format::format;
 pub use step::{Choice, ChoiceId, ChoiceKind};
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use num_bigint::BigUint;
+use rustc_hash::FxHasher;
 use sha2::{Digest, Sha256};
 
 use crate::network::{Shape, Topologies};
 use analyse::Architectures;
 use bundle::Bundle;
 use elaborate::Program;
+
+/// A map for keys of our own making, which nobody chooses to collide.
+type FastMap<K, V> = HashMap<K, V, BuildHasherDefault<FxHasher>>;
 
 /// A checked search space: every architecture in it has fitting shapes.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ mod state;
 mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -22,21 +23,37 @@ use rand::Rng;
 use smallvec::{SmallVec, smallvec};
 
 use crate::network::{Network, Shape};
+use crate::space::FastMap;
 use crate::space::elaborate::Program;
 use crate::space::error::{Problem, Span};
 use crate::space::step::*;
 use crate::space::walk::{apply_join, apply_op, apply_residual, condition, precision};
 use state::{Groups, Shared, State, States};
 pub use ways::Decisions;
-use ways::{Circuit, FastMap, NOTHING, WaysId};
+use ways::{Circuit, NOTHING, WaysId};
 
 /// Distinct states after one step.
 const MAX_STATES: usize = 100_000;
 /// Steps run and options tried in one analysis: a few seconds.
 const MAX_WORK: usize = 1_000_000;
 
-/// Where a step can end, each with the ways to get there.
-type Outcomes = Rc<[(State, WaysId)]>;
+/// Where a step can end, each with the ways to get there. Mostly one place.
+#[derive(Clone)]
+enum Outcomes {
+    One([(State, WaysId); 1]),
+    Many(Rc<[(State, WaysId)]>),
+}
+
+impl Deref for Outcomes {
+    type Target = [(State, WaysId)];
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Outcomes::One(one) => one,
+            Outcomes::Many(many) => many,
+        }
+    }
+}
 
 /// A reachable state in which a step cannot run.
 #[derive(Debug, Clone)]
@@ -176,9 +193,14 @@ impl Ends {
     }
 
     fn outcomes(self, circuit: &mut Circuit) -> Outcomes {
+        if let [(state, ways)] = self.ends.as_slice() {
+            return Outcomes::One([(*state, circuit.either(ways))]);
+        }
         let ends = self.ends.into_iter();
-        ends.map(|(state, ways)| (state, circuit.either(&ways)))
-            .collect()
+        Outcomes::Many(
+            ends.map(|(state, ways)| (state, circuit.either(&ways)))
+                .collect(),
+        )
     }
 }
 
@@ -193,34 +215,30 @@ impl Analysis {
     }
 
     fn run(&mut self, step: &Step, from: State) -> Run<Outcomes> {
-        // Cheap steps are not worth remembering.
-        let cheap = matches!(
+        // Steps that decide nothing are not worth remembering, and sequences
+        // stand in one of these.
+        let branches = matches!(
             *step.kind,
-            StepKind::Set(_)
-                | StepKind::Save
-                | StepKind::Load(_)
-                | StepKind::Decide(..)
-                | StepKind::Carry(..)
+            StepKind::Choose(..)
+                | StepKind::Depth { .. }
+                | StepKind::Unit { .. }
+                | StepKind::If(..)
+                | StepKind::Scope(..)
         );
-        if cheap {
+        if !branches {
             return self.run_anew(step, from);
         }
         if let Some(known) = self.memo.get(&(step.id, from)) {
             return Ok(known.clone());
         }
         let outcomes = self.run_anew(step, from)?;
-        if outcomes.len() > MAX_STATES {
-            return Err(too_many(
-                step,
-                format!("more than {MAX_STATES} different shapes and values can leave here"),
-            ));
-        }
+        self.limit(step, &outcomes)?;
         self.memo.insert((step.id, from), outcomes.clone());
         Ok(outcomes)
     }
 
     fn one(&self, state: State) -> Run<Outcomes> {
-        Ok(Rc::new([(state, NOTHING)]))
+        Ok(Outcomes::One([(state, NOTHING)]))
     }
 
     fn run_anew(&mut self, step: &Step, from: State) -> Run<Outcomes> {
@@ -238,10 +256,13 @@ impl Analysis {
         }
         let slots = self.states.slots(from);
         match &*step.kind {
-            StepKind::Seq(steps) => Ok(self
-                .forward(steps, from)?
-                .pop()
-                .expect("forward holds at least the start")),
+            StepKind::Seq(steps) => {
+                let mut ends = self.one(from)?;
+                for step in steps {
+                    ends = self.then(step, &ends)?;
+                }
+                Ok(ends)
+            }
             StepKind::Set(term) => match term.eval(from.shape, &slots) {
                 Ok(value) => {
                     let state = self.states.pushed(from, value);
@@ -400,33 +421,59 @@ impl Analysis {
     fn forward(&mut self, steps: &[Step], from: State) -> Run<Vec<Outcomes>> {
         let mut layers: Vec<Outcomes> = vec![self.one(from)?];
         for step in steps {
-            let before = layers.last().expect("not empty").clone();
-            let mut after = Ends::default();
-            for (state, lead) in before.iter() {
-                let inner = match self.run(step, *state) {
-                    Ok(inner) => inner,
-                    Err(Stop::Fault(mut fault)) => {
-                        // How this state is reached completes the example.
-                        let mut decisions = self.ways.way(*lead, &BigUint::default());
-                        decisions.append(&mut fault.decisions);
-                        fault.decisions = decisions;
-                        return Err(Stop::Fault(fault));
-                    }
-                    Err(other) => return Err(other),
-                };
-                for (end, ways) in inner.iter() {
-                    after.add(*end, self.ways.both(*lead, *ways));
-                }
-            }
-            layers.push(after.outcomes(&mut self.ways));
-            if layers[layers.len() - 1].len() > MAX_STATES {
-                return Err(too_many(
-                    step,
-                    format!("more than {MAX_STATES} different shapes and values can leave here"),
-                ));
-            }
+            let next = self.then(step, &layers[layers.len() - 1])?;
+            layers.push(next);
         }
         Ok(layers)
+    }
+
+    /// The outcomes of a step after those before it.
+    fn then(&mut self, step: &Step, before: &Outcomes) -> Run<Outcomes> {
+        if let [(state, lead)] = **before {
+            // Nothing to gather: what follows is led there by the same ways.
+            return Ok(match self.led(step, state, lead)? {
+                Outcomes::One([(end, ways)]) => Outcomes::One([(end, self.ways.both(lead, ways))]),
+                many if lead == NOTHING => many,
+                many => {
+                    let ends = many.iter();
+                    let led = ends.map(|(end, ways)| (*end, self.ways.both(lead, *ways)));
+                    Outcomes::Many(led.collect())
+                }
+            });
+        }
+        let mut after = Ends::default();
+        for (state, lead) in before.iter() {
+            for (end, ways) in self.led(step, *state, *lead)?.iter() {
+                after.add(*end, self.ways.both(*lead, *ways));
+            }
+        }
+        let after = after.outcomes(&mut self.ways);
+        self.limit(step, &after)?;
+        Ok(after)
+    }
+
+    /// Runs a step from a state; how that is reached completes the example of a
+    /// fault.
+    fn led(&mut self, step: &Step, state: State, lead: WaysId) -> Run<Outcomes> {
+        self.run(step, state).map_err(|stop| match stop {
+            Stop::Fault(mut fault) => {
+                let mut decisions = self.ways.way(lead, &BigUint::default());
+                decisions.append(&mut fault.decisions);
+                fault.decisions = decisions;
+                Stop::Fault(fault)
+            }
+            other => other,
+        })
+    }
+
+    fn limit(&self, step: &Step, outcomes: &Outcomes) -> Run<()> {
+        match outcomes.len() > MAX_STATES {
+            true => Err(too_many(
+                step,
+                format!("more than {MAX_STATES} different shapes and values can leave here"),
+            )),
+            false => Ok(()),
+        }
     }
 
     /// Options still open for a choice: one if it was decided and is tracked.
@@ -494,7 +541,7 @@ impl Analysis {
                 shared.ways = Some(*ways);
                 ends.push((self.states.with_groups(*state, groups), *ways));
             }
-            return Ok(ends.into());
+            return Ok(Outcomes::Many(ends.into()));
         };
         let inner = self.run(body, from)?;
         if exact {

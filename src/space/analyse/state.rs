@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use super::ways::{FastMap, WaysId};
+use super::ways::WaysId;
 use crate::network::Shape;
+use crate::space::FastMap;
 use crate::space::step::{ChoiceId, GroupId, Slots, Value};
 
 /// A state: the shape of the current tensor, the values in scope and the shared

@@ -3,16 +3,11 @@
 //! given index is found by going down it once, so that an index drawn uniformly
 //! gives an architecture drawn uniformly.
 
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
-
 use num_bigint::BigUint;
 use rand::{Rng, RngExt};
-use rustc_hash::FxHasher;
 
+use crate::space::FastMap;
 use crate::space::step::ChoiceId;
-
-pub type FastMap<K, V> = HashMap<K, V, BuildHasherDefault<FxHasher>>;
 
 /// Decisions, in no particular order; a shared one may occur repeatedly.
 pub type Decisions = Vec<(ChoiceId, usize)>;

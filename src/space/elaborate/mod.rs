@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::network::Shape;
+use crate::space::FastMap;
 use crate::space::ast::*;
 use crate::space::constraint::{Constraint, Metric};
 use crate::space::error::{Problem, Span};
@@ -92,7 +93,7 @@ pub fn elaborate(file: &File) -> Result<Program, Vec<Problem>> {
         choices: Vec::new(),
         by_path: HashMap::new(),
         made: 0,
-        known: HashMap::new(),
+        known: FastMap::default(),
         groups: 0,
         block_groups: HashMap::new(),
         shared: false,
@@ -148,7 +149,7 @@ struct Elaborator<'a> {
     /// Steps made so far, those that repeat earlier ones included.
     made: usize,
     /// The steps by what they do.
-    known: HashMap<Arc<StepKind>, usize>,
+    known: FastMap<Arc<StepKind>, usize>,
     groups: usize,
     block_groups: HashMap<String, GroupId>,
     /// Whether rounds of a `repeat` share their decisions here.
