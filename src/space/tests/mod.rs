@@ -302,4 +302,6 @@ network {
     assert_eq!(costs.macs, 300_774_272);
 }
 
+mod grammar;
 mod language;
+mod pattern;
