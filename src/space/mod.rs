@@ -8,6 +8,7 @@ mod ast;
 mod bundle;
 pub mod codec;
 mod constraint;
+mod draw;
 mod elaborate;
 mod error;
 mod format;

@@ -183,14 +183,15 @@ enum Command {
         #[command(flatten)]
         notation: Notation,
     },
-    /// Draw an architecture as SVG.
+    /// Draw the space, or an architecture of it, as SVG.
     Draw {
         #[arg(value_name = "FILE.space")]
         file: PathBuf,
-        /// A genotype, or @FILE with one; a random one where none is given.
+        /// A genotype, or @FILE with one; the space itself where none is given.
         architecture: Option<String>,
-        #[arg(long, default_value_t = 0)]
-        seed: u64,
+        /// Draw an architecture at random, with this seed.
+        #[arg(long, value_name = "N", conflicts_with = "architecture")]
+        seed: Option<u64>,
         /// Write to this file instead of stdout.
         #[arg(long, value_name = "FILE.svg")]
         out: Option<PathBuf>,
@@ -275,11 +276,15 @@ pub fn run(args: Args) -> miette::Result<()> {
             notation,
         } => {
             let space = Space::load(&file)?;
-            let architecture = match architecture {
-                Some(text) => notation.read(&space, &text)?,
-                None => space.sample(&mut vary::rng(seed)),
+            let architecture = match (architecture, seed) {
+                (Some(text), _) => Some(notation.read(&space, &text)?),
+                (None, Some(seed)) => Some(space.sample(&mut vary::rng(seed))),
+                (None, None) => None,
             };
-            let svg = crate::network::draw::svg(&space.network(&architecture)?);
+            let svg = match architecture {
+                Some(architecture) => crate::network::draw::svg(&space.network(&architecture)?),
+                None => space.drawing(),
+            };
             match out {
                 Some(path) => write(&path, &svg),
                 None => {
