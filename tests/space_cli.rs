@@ -77,7 +77,7 @@ fn an_architecture_is_explained_with_its_lines() {
     let file = format!("@{}", file.display());
     let text = stdout(&["explain", NB201, &file, "--format", "nasbench201"]);
     assert!(
-        text.contains("cell.edge.choice=conv3x3    # line "),
+        text.contains("cell.edge.choice=conv3x3    # search-spaces/nasbench201.space:9: "),
         "{text}"
     );
     assert!(text.contains("multiply-accumulates"));
@@ -119,4 +119,145 @@ fn formatting_is_checked_and_done() {
         std::fs::read_to_string(Path::new(path)).unwrap(),
         "space a ?"
     );
+}
+
+/// The arguments of a command line as a shell splits them: at spaces, outside
+/// single quotes.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    for (at, part) in line.split('\'').enumerate() {
+        if at % 2 == 1 {
+            words.last_mut().unwrap().push_str(part);
+            continue;
+        }
+        for (at, word) in part.split(' ').enumerate() {
+            if at > 0 {
+                words.push(String::new());
+            }
+            words.last_mut().unwrap().push_str(word);
+        }
+    }
+    words.retain(|w| !w.is_empty());
+    words
+}
+
+/// A directory with a copy of `search-spaces/`, for commands that write.
+fn workplace() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["search-spaces", "search-spaces/lib"] {
+        std::fs::create_dir_all(dir.path().join(folder)).unwrap();
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                let to = dir.path().join(folder).join(path.file_name().unwrap());
+                std::fs::copy(&path, to).unwrap();
+            }
+        }
+    }
+    dir
+}
+
+#[test]
+fn every_example_of_the_help_works() {
+    let dir = workplace();
+    let help = stdout(&["--help"]);
+    let commands = help.lines().skip_while(|l| *l != "Commands:").skip(1);
+    let commands = commands.take_while(|l| l.starts_with("  "));
+    let mut examples = 0;
+    for command in commands {
+        let command = command.split_whitespace().next().unwrap();
+        if command == "help" {
+            continue;
+        }
+        let help = stdout(&[command, "--help"]);
+        let lines = help
+            .split_once("Examples:\n")
+            .map(|(_, e)| e.replace("\\\n", " "));
+        let lines = lines.unwrap_or_else(|| panic!("`space {command} --help` has no examples"));
+        for line in lines.lines().filter(|l| !l.trim().is_empty()) {
+            let words = words(line);
+            assert_eq!(words[..3], ["bespoke", "space", command], "{line}");
+            let output = Command::new(env!("CARGO_BIN_EXE_bespoke"))
+                .current_dir(dir.path())
+                .args(&words[1..])
+                .output()
+                .unwrap();
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{line}: {errors}");
+            examples += 1;
+        }
+    }
+    assert!(examples >= 15, "{examples} examples");
+    assert!(dir.path().join("nasbench201.svg").exists());
+}
+
+#[test]
+fn what_is_explained_and_compared_is_also_given_as_json() {
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&stdout(arguments)).unwrap()
+    };
+    let space = json(&["explain", "search-spaces/mcu.space", "--json"]);
+    assert_eq!(space["constraints"].as_array().unwrap().len(), 2);
+    assert_eq!(space["inputs"].as_array().unwrap().len(), 8);
+    let first = &space["choices"][0];
+    assert_eq!(first["path"], "resolution");
+    assert_eq!(first["kind"], "resolution");
+    assert_eq!(first["place"]["file"], "search-spaces/mcu.space");
+    let line = first["place"]["line"].as_u64().unwrap() as usize;
+    let text = std::fs::read_to_string("search-spaces/mcu.space").unwrap();
+    assert_eq!(first["place"]["text"], text.lines().nth(line - 1).unwrap());
+
+    let two = stdout(&["sample", MACRO, "-n", "2", "--seed", "4"]);
+    let [a, b] = two.lines().collect::<Vec<_>>()[..] else {
+        panic!("{two}")
+    };
+    let explained = json(&["explain", MACRO, a, "--json"]);
+    assert_eq!(explained["genotype"], a);
+    assert_eq!(explained["decisions"].as_array().unwrap().len(), 8);
+    let nodes = explained["nodes"].as_array().unwrap();
+    let macs: u64 = nodes.iter().map(|n| n["macs"].as_u64().unwrap()).sum();
+    assert_eq!(explained["costs"]["macs"], macs);
+    let compared = json(&["diff", MACRO, a, b, "--json"]);
+    assert_eq!(compared["a"]["network_hash"], explained["network_hash"]);
+    assert_eq!(compared["same_network"], false);
+    let differ = a
+        .split(' ')
+        .zip(b.split(' '))
+        .filter(|(a, b)| a != b)
+        .count();
+    assert_eq!(compared["decisions"].as_array().unwrap().len(), differ);
+    assert_eq!(json(&["diff", MACRO, a, a, "--json"])["same_network"], true);
+}
+
+#[test]
+fn decisions_are_counted_by_stage() {
+    let file = "search-spaces/ofa-mobilenetv3.space";
+    let counted = stdout(&["count", file, "--stages", "--json"]);
+    let counted: serde_json::Value = serde_json::from_str(&counted).unwrap();
+    let stages = counted["stages"].as_array().unwrap();
+    let names: Vec<&str> = stages
+        .iter()
+        .map(|s| s["stage"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["resolution", "s1", "s2", "s3", "s4", "s5"]);
+    // A depth, and a kernel and an expansion in up to four layers.
+    assert!(stages[1..].iter().all(|s| s["decisions"] == 9));
+    assert_eq!(stages[1]["choices"][1]["path"], "s1.mb.kernel");
+    assert_eq!(stages[1]["choices"][1]["decisions"], 4);
+    let table = stdout(&["count", file, "--stages"]);
+    assert!(
+        table.contains("128 | 132 | ... | 224 (25 options)"),
+        "{table}"
+    );
+    let plain = stdout(&["count", file, "--json"]);
+    assert!(plain.contains("\"stages\":null"), "{plain}");
+}
+
+#[test]
+fn the_space_itself_is_drawn_where_no_architecture_is_given() {
+    let space = stdout(&["draw", NB201]);
+    assert!(space.contains("15,625 architectures"), "{space}");
+    let network = stdout(&["draw", NB201, "--seed", "0"]);
+    assert!(network.contains("multiply-accumulates"), "{network}");
 }

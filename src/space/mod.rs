@@ -42,6 +42,8 @@ use elaborate::Program;
 pub struct Space {
     name: String,
     text: String,
+    /// Where its parts came from.
+    bundle: Bundle,
     hash: String,
     program: Arc<Program>,
     by_path: HashMap<String, ChoiceId>,
@@ -62,6 +64,15 @@ pub struct Distinct {
     /// Networks left once nothing is computed in vain
     /// ([`Network::simplify`](crate::network::Network::simplify)).
     pub networks: usize,
+}
+
+/// A line of a source file.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Place {
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    pub text: String,
 }
 
 /// Why a space could not be loaded.
@@ -160,6 +171,7 @@ impl Space {
         let mut space = Space {
             name: file.name.text.clone(),
             text: text.to_string(),
+            bundle: bundle.clone(),
             hash: hash(text),
             program,
             by_path,
@@ -178,6 +190,24 @@ impl Space {
     /// The source text, with what it imports: it needs no other file.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Where a choice was written, for people.
+    pub fn place(&self, span: Span) -> Place {
+        let (source, span) = self.bundle.locate(span);
+        let before = &source.text[..span.start.min(source.text.len())];
+        let line = before.matches('\n').count();
+        Place {
+            file: source.name.clone(),
+            line: line + 1,
+            text: source
+                .text
+                .lines()
+                .nth(line)
+                .unwrap_or_default()
+                .trim()
+                .into(),
+        }
     }
 
     /// SHA-256 of the source's tokens, in hexadecimal: white space and comments
