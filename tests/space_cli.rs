@@ -1,5 +1,7 @@
 //! `bespoke space` as a user runs it.
 
+mod shell;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -121,46 +123,9 @@ fn formatting_is_checked_and_done() {
     );
 }
 
-/// The arguments of a command line as a shell splits them: at spaces, outside
-/// single quotes.
-fn words(line: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    for (at, part) in line.split('\'').enumerate() {
-        if at % 2 == 1 {
-            words.last_mut().unwrap().push_str(part);
-            continue;
-        }
-        for (at, word) in part.split(' ').enumerate() {
-            if at > 0 {
-                words.push(String::new());
-            }
-            words.last_mut().unwrap().push_str(word);
-        }
-    }
-    words.retain(|w| !w.is_empty());
-    words
-}
-
-/// A directory with a copy of `search-spaces/`, for commands that write.
-fn workplace() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for folder in ["search-spaces", "search-spaces/lib"] {
-        std::fs::create_dir_all(dir.path().join(folder)).unwrap();
-        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_file() {
-                let to = dir.path().join(folder).join(path.file_name().unwrap());
-                std::fs::copy(&path, to).unwrap();
-            }
-        }
-    }
-    dir
-}
-
 #[test]
 fn every_example_of_the_help_works() {
-    let dir = workplace();
+    let dir = shell::workplace();
     let help = stdout(&["--help"]);
     let commands = help.lines().skip_while(|l| *l != "Commands:").skip(1);
     let commands = commands.take_while(|l| l.starts_with("  "));
@@ -176,13 +141,9 @@ fn every_example_of_the_help_works() {
             .map(|(_, e)| e.replace("\\\n", " "));
         let lines = lines.unwrap_or_else(|| panic!("`space {command} --help` has no examples"));
         for line in lines.lines().filter(|l| !l.trim().is_empty()) {
-            let words = words(line);
-            assert_eq!(words[..3], ["bespoke", "space", command], "{line}");
-            let output = Command::new(env!("CARGO_BIN_EXE_bespoke"))
-                .current_dir(dir.path())
-                .args(&words[1..])
-                .output()
-                .unwrap();
+            let wanted = format!("bespoke space {command} ");
+            assert!(line.trim_start().starts_with(&wanted), "{line}");
+            let output = shell::run(dir.path(), line);
             let errors = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{line}: {errors}");
             examples += 1;
