@@ -253,7 +253,9 @@ proptest! {
             0..40,
         )
     ) {
-        let _ = parse(&words.join(" "));
+        if let Ok(space) = parse(&words.join(" ")) {
+            prop_assert!(space.drawing().ends_with("</svg>"));
+        }
     }
 
     #[test]
