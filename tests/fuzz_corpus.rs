@@ -13,6 +13,7 @@ fn no_text_of_the_corpus_panics() {
         if let Ok(space) = Space::parse("corpus", &text) {
             let first = space.unrank(&num_bigint::BigUint::default());
             space.network(&first).expect("a checked space builds");
+            assert!(space.drawing().ends_with("</svg>"));
         }
         read += 1;
     }

@@ -1,5 +1,7 @@
 //! `bespoke space` as a user runs it.
 
+mod shell;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -84,7 +86,7 @@ fn an_architecture_is_explained_with_its_lines() {
     let file = format!("@{}", file.display());
     let text = stdout(&["explain", NB201, &file, "--format", "nasbench201"]);
     assert!(
-        text.contains("cell.edge.choice=conv3x3    # line "),
+        text.contains("cell.edge.choice=conv3x3    # search-spaces/nasbench201.space:9: "),
         "{text}"
     );
     assert!(text.contains("multiply-accumulates"));
@@ -126,4 +128,104 @@ fn formatting_is_checked_and_done() {
         std::fs::read_to_string(Path::new(path)).unwrap(),
         "space a ?"
     );
+}
+
+#[test]
+fn every_example_of_the_help_works() {
+    let dir = shell::workplace();
+    let help = stdout(&["--help"]);
+    let commands = help.lines().skip_while(|l| *l != "Commands:").skip(1);
+    let commands = commands.take_while(|l| l.starts_with("  "));
+    let mut examples = 0;
+    for command in commands {
+        let command = command.split_whitespace().next().unwrap();
+        if command == "help" {
+            continue;
+        }
+        let help = stdout(&[command, "--help"]);
+        let lines = help
+            .split_once("Examples:\n")
+            .map(|(_, e)| e.replace("\\\n", " "));
+        let lines = lines.unwrap_or_else(|| panic!("`space {command} --help` has no examples"));
+        for line in lines.lines().filter(|l| !l.trim().is_empty()) {
+            let wanted = format!("bespoke space {command} ");
+            assert!(line.trim_start().starts_with(&wanted), "{line}");
+            let output = shell::run(dir.path(), line);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{line}: {errors}");
+            examples += 1;
+        }
+    }
+    assert!(examples >= 15, "{examples} examples");
+    assert!(dir.path().join("nasbench201.svg").exists());
+}
+
+#[test]
+fn what_is_explained_and_compared_is_also_given_as_json() {
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&stdout(arguments)).unwrap()
+    };
+    let space = json(&["explain", "search-spaces/mcu.space", "--json"]);
+    assert_eq!(space["constraints"].as_array().unwrap().len(), 2);
+    assert_eq!(space["inputs"].as_array().unwrap().len(), 8);
+    let first = &space["choices"][0];
+    assert_eq!(first["path"], "resolution");
+    assert_eq!(first["kind"], "resolution");
+    assert_eq!(first["place"]["file"], "search-spaces/mcu.space");
+    let line = first["place"]["line"].as_u64().unwrap() as usize;
+    let text = std::fs::read_to_string("search-spaces/mcu.space").unwrap();
+    assert_eq!(first["place"]["text"], text.lines().nth(line - 1).unwrap());
+
+    let two = stdout(&["sample", MACRO, "-n", "2", "--seed", "4"]);
+    let [a, b] = two.lines().collect::<Vec<_>>()[..] else {
+        panic!("{two}")
+    };
+    let explained = json(&["explain", MACRO, a, "--json"]);
+    assert_eq!(explained["genotype"], a);
+    assert_eq!(explained["decisions"].as_array().unwrap().len(), 8);
+    let nodes = explained["nodes"].as_array().unwrap();
+    let macs: u64 = nodes.iter().map(|n| n["macs"].as_u64().unwrap()).sum();
+    assert_eq!(explained["costs"]["macs"], macs);
+    let compared = json(&["diff", MACRO, a, b, "--json"]);
+    assert_eq!(compared["a"]["network_hash"], explained["network_hash"]);
+    assert_eq!(compared["same_network"], false);
+    let differ = a
+        .split(' ')
+        .zip(b.split(' '))
+        .filter(|(a, b)| a != b)
+        .count();
+    assert_eq!(compared["decisions"].as_array().unwrap().len(), differ);
+    assert_eq!(json(&["diff", MACRO, a, a, "--json"])["same_network"], true);
+}
+
+#[test]
+fn decisions_are_counted_by_stage() {
+    let file = "search-spaces/ofa-mobilenetv3.space";
+    let counted = stdout(&["count", file, "--stages", "--json"]);
+    let counted: serde_json::Value = serde_json::from_str(&counted).unwrap();
+    let stages = counted["stages"].as_array().unwrap();
+    let names: Vec<&str> = stages
+        .iter()
+        .map(|s| s["stage"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["resolution", "s1", "s2", "s3", "s4", "s5"]);
+    // A depth, and a kernel and an expansion in up to four layers.
+    assert!(stages[1..].iter().all(|s| s["decisions"] == 9));
+    assert_eq!(stages[1]["choices"][1]["path"], "s1.mb.kernel");
+    assert_eq!(stages[1]["choices"][1]["decisions"], 4);
+    let table = stdout(&["count", file, "--stages"]);
+    assert!(
+        table.contains("128 | 132 | ... | 224 (25 options)"),
+        "{table}"
+    );
+    let plain = stdout(&["count", file, "--json"]);
+    assert!(plain.contains("\"stages\":null"), "{plain}");
+}
+
+#[test]
+fn the_space_itself_is_drawn_where_no_architecture_is_given() {
+    let space = stdout(&["draw", NB201]);
+    assert!(space.contains("15,625 architectures"), "{space}");
+    let network = stdout(&["draw", NB201, "--seed", "0"]);
+    assert!(network.contains("multiply-accumulates"), "{network}");
 }

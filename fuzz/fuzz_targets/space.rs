@@ -18,5 +18,5 @@ fuzz_target!(|text: &str| {
     let genotype = space.genotype(&first);
     assert_eq!(space.parse_genotype(&genotype).as_ref(), Ok(&first));
     let network = space.network(&first).expect("a checked space builds");
-    let _ = (network.costs(), network.hash());
+    let _ = (network.costs(), network.hash(), space.drawing());
 });

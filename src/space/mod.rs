@@ -8,6 +8,7 @@ mod ast;
 mod bundle;
 pub mod codec;
 mod constraint;
+mod draw;
 mod elaborate;
 mod error;
 mod format;
@@ -46,6 +47,8 @@ type FastMap<K, V> = HashMap<K, V, BuildHasherDefault<FxHasher>>;
 pub struct Space {
     name: String,
     text: String,
+    /// Where its parts came from.
+    bundle: Bundle,
     hash: String,
     program: Arc<Program>,
     by_path: HashMap<String, ChoiceId>,
@@ -68,6 +71,15 @@ pub struct Distinct {
     /// ([`Codec::unique_text`](codec::Codec::unique_text)), where they publish
     /// one: 6,466 for NAS-Bench-201 (Dong & Yang 2020).
     pub published: Option<usize>,
+}
+
+/// A line of a source file.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Place {
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    pub text: String,
 }
 
 /// Why a space could not be loaded.
@@ -166,6 +178,7 @@ impl Space {
         let mut space = Space {
             name: file.name.text.clone(),
             text: text.to_string(),
+            bundle: bundle.clone(),
             hash: hash(text),
             program,
             by_path,
@@ -184,6 +197,24 @@ impl Space {
     /// The source text, with what it imports: it needs no other file.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Where a choice was written, for people.
+    pub fn place(&self, span: Span) -> Place {
+        let (source, span) = self.bundle.locate(span);
+        let before = &source.text[..span.start.min(source.text.len())];
+        let line = before.matches('\n').count();
+        Place {
+            file: source.name.clone(),
+            line: line + 1,
+            text: source
+                .text
+                .lines()
+                .nth(line)
+                .unwrap_or_default()
+                .trim()
+                .into(),
+        }
     }
 
     /// SHA-256 of the source's tokens, in hexadecimal: white space and comments

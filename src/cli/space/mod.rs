@@ -1,5 +1,8 @@
 //! `bespoke space`: the search-space language's tools.
 
+mod compare;
+mod explain;
+mod help;
 mod layout;
 mod show;
 mod vary;
@@ -98,6 +101,7 @@ impl Output {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Prove that every architecture's shapes fit, or show one that does not.
+    #[command(after_help = help::CHECK)]
     Check {
         #[arg(value_name = "FILE.space", required = true)]
         files: Vec<PathBuf>,
@@ -106,6 +110,7 @@ enum Command {
         json: bool,
     },
     /// Count the architectures, exactly.
+    #[command(after_help = help::COUNT)]
     Count {
         #[arg(value_name = "FILE.space")]
         file: PathBuf,
@@ -113,10 +118,15 @@ enum Command {
         /// million architectures; for NAS-Bench-201 also by its authors' notion.
         #[arg(long)]
         distinct: bool,
+        /// Also list what each stage decides.
+        #[arg(long)]
+        stages: bool,
+        /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
     /// Draw architectures uniformly, one a line.
+    #[command(after_help = help::SAMPLE)]
     Sample {
         #[arg(value_name = "FILE.space")]
         file: PathBuf,
@@ -126,6 +136,7 @@ enum Command {
         output: Output,
     },
     /// List architectures in order, one a line.
+    #[command(after_help = help::ENUMERATE)]
     Enumerate {
         #[arg(value_name = "FILE.space")]
         file: PathBuf,
@@ -139,6 +150,7 @@ enum Command {
         output: Output,
     },
     /// Change one decision of an architecture at random.
+    #[command(after_help = help::MUTATE)]
     Mutate {
         #[arg(value_name = "FILE.space")]
         file: PathBuf,
@@ -150,6 +162,7 @@ enum Command {
         output: Output,
     },
     /// Take each decision from one of two architectures at random.
+    #[command(after_help = help::CROSSOVER)]
     Crossover {
         #[arg(value_name = "FILE.space")]
         file: PathBuf,
@@ -164,6 +177,7 @@ enum Command {
     },
     /// List a space's choices, or tell what an architecture decides, layer by
     /// layer.
+    #[command(after_help = help::EXPLAIN)]
     Explain {
         #[arg(value_name = "FILE.space")]
         file: PathBuf,
@@ -171,8 +185,12 @@ enum Command {
         architecture: Option<String>,
         #[command(flatten)]
         notation: Notation,
+        /// Print one JSON document.
+        #[arg(long)]
+        json: bool,
     },
     /// Compare two architectures: decisions and costs.
+    #[command(after_help = help::DIFF)]
     Diff {
         #[arg(value_name = "FILE.space")]
         file: PathBuf,
@@ -182,15 +200,20 @@ enum Command {
         b: String,
         #[command(flatten)]
         notation: Notation,
+        /// Print one JSON document.
+        #[arg(long)]
+        json: bool,
     },
-    /// Draw an architecture as SVG.
+    /// Draw the space, or an architecture of it, as SVG.
+    #[command(after_help = help::DRAW)]
     Draw {
         #[arg(value_name = "FILE.space")]
         file: PathBuf,
-        /// A genotype, or @FILE with one; a random one where none is given.
+        /// A genotype, or @FILE with one; the space itself where none is given.
         architecture: Option<String>,
-        #[arg(long, default_value_t = 0)]
-        seed: u64,
+        /// Draw an architecture at random, with this seed.
+        #[arg(long, value_name = "N", conflicts_with = "architecture")]
+        seed: Option<u64>,
         /// Write to this file instead of stdout.
         #[arg(long, value_name = "FILE.svg")]
         out: Option<PathBuf>,
@@ -198,6 +221,7 @@ enum Command {
         notation: Notation,
     },
     /// Lay out files in the standard way.
+    #[command(after_help = help::FMT)]
     Fmt {
         #[arg(value_name = "FILE.space", required = true)]
         files: Vec<PathBuf>,
@@ -216,8 +240,9 @@ pub fn run(args: Args) -> miette::Result<()> {
         Command::Count {
             file,
             distinct,
+            stages,
             json,
-        } => show::count(&Space::load(&file)?, distinct, json),
+        } => show::count(&Space::load(&file)?, distinct, stages, json),
         Command::Sample {
             file,
             draws,
@@ -249,11 +274,12 @@ pub fn run(args: Args) -> miette::Result<()> {
             file,
             architecture,
             notation,
+            json,
         } => {
             let space = Space::load(&file)?;
             match architecture {
-                None => show::choices(&space),
-                Some(text) => show::architecture(&space, &notation.read(&space, &text)?)?,
+                None => explain::space(&space, json),
+                Some(text) => explain::architecture(&space, &notation.read(&space, &text)?, json)?,
             }
             Ok(())
         }
@@ -262,10 +288,11 @@ pub fn run(args: Args) -> miette::Result<()> {
             a,
             b,
             notation,
+            json,
         } => {
             let space = Space::load(&file)?;
             let (a, b) = (notation.read(&space, &a)?, notation.read(&space, &b)?);
-            show::difference(&space, &a, &b)
+            compare::difference(&space, &a, &b, json)
         }
         Command::Draw {
             file,
@@ -275,11 +302,15 @@ pub fn run(args: Args) -> miette::Result<()> {
             notation,
         } => {
             let space = Space::load(&file)?;
-            let architecture = match architecture {
-                Some(text) => notation.read(&space, &text)?,
-                None => space.sample(&mut vary::rng(seed)),
+            let architecture = match (architecture, seed) {
+                (Some(text), _) => Some(notation.read(&space, &text)?),
+                (None, Some(seed)) => Some(space.sample(&mut vary::rng(seed))),
+                (None, None) => None,
             };
-            let svg = crate::network::draw::svg(&space.network(&architecture)?);
+            let svg = match architecture {
+                Some(architecture) => crate::network::draw::svg(&space.network(&architecture)?),
+                None => space.drawing(),
+            };
             match out {
                 Some(path) => write(&path, &svg),
                 None => {

@@ -1,13 +1,12 @@
-//! What there is to know of a space and of its architectures.
+//! What there is to know of a space as a whole: whether it fits, how large it is
+//! and what its stages decide.
 
 use std::path::Path;
 
 use miette::miette;
 
 use crate::cli::print;
-use crate::network::{Costs, Network};
-use crate::report::units::{bytes_text, count_text};
-use crate::space::{Architecture, Space};
+use crate::space::{ChoiceKind, Space};
 
 /// Spaces up to this size are enumerated to count distinct networks.
 const ENUMERABLE: u64 = 1_000_000;
@@ -39,7 +38,7 @@ pub fn check(file: &Path, json: bool) -> miette::Result<()> {
     Ok(())
 }
 
-pub fn count(space: &Space, distinct: bool, json: bool) -> miette::Result<()> {
+pub fn count(space: &Space, distinct: bool, stages: bool, json: bool) -> miette::Result<()> {
     let found = match distinct {
         true => Some(space.distinct(ENUMERABLE).ok_or_else(|| {
             miette!(
@@ -56,6 +55,7 @@ pub fn count(space: &Space, distinct: bool, json: bool) -> miette::Result<()> {
             "architectures": space.count().to_string(),
             "distinct": found,
             "constraints": constraints,
+            "stages": stages.then(|| self::stages(space)),
         });
         print(&format!("{line}\n"));
         return Ok(());
@@ -79,102 +79,109 @@ pub fn count(space: &Space, distinct: bool, json: bool) -> miette::Result<()> {
             "of {DRAWS} drawn, {kept} keep to the constraints; only those are given out\n"
         ));
     }
+    if stages {
+        print(&format!(
+            "{}\n",
+            stage_table(&self::stages(space)).trim_fmt()
+        ));
+    }
     Ok(())
 }
 
-pub fn choices(space: &Space) {
+/// What a stage decides: choices that differ in their round alone are one.
+#[derive(serde::Serialize)]
+struct Stage<'a> {
+    stage: String,
+    decisions: usize,
+    choices: Vec<StageChoice<'a>>,
+}
+
+#[derive(serde::Serialize)]
+struct StageChoice<'a> {
+    /// The path without the numbers of rounds.
+    path: String,
+    kind: ChoiceKind,
+    decisions: usize,
+    options: &'a [String],
+}
+
+/// The stages, and whatever else stands first in the paths of choices, in
+/// program order.
+fn stages(space: &Space) -> Vec<Stage<'_>> {
+    let mut stages: Vec<Stage> = Vec::new();
     for choice in space.choices() {
-        let options = choice.labels.join(" | ");
-        print(&format!("{} = {options}\n", choice.path));
+        let path = without_rounds(&choice.path);
+        let name = path.split('.').next().unwrap_or_default().to_string();
+        let at = match stages.iter().position(|s| s.stage == name) {
+            Some(at) => at,
+            None => {
+                stages.push(Stage {
+                    stage: name,
+                    decisions: 0,
+                    choices: Vec::new(),
+                });
+                stages.len() - 1
+            }
+        };
+        let stage = &mut stages[at];
+        stage.decisions += 1;
+        let known = stage
+            .choices
+            .iter_mut()
+            .find(|c| c.path == path && c.options == choice.labels);
+        match known {
+            Some(known) => known.decisions += 1,
+            None => stage.choices.push(StageChoice {
+                path,
+                kind: choice.kind,
+                decisions: 1,
+                options: &choice.labels,
+            }),
+        }
     }
+    stages
 }
 
-/// The line of the source a byte stands on, from 1, and its text.
-fn line_of(space: &Space, at: usize) -> (usize, &str) {
-    let text = space.text();
-    let before = &text[..at.min(text.len())];
-    let number = before.matches('\n').count() + 1;
-    let line = text.lines().nth(number - 1).unwrap_or_default();
-    (number, line.trim())
+/// `s1[0].mb.kernel` as `s1.mb.kernel`.
+fn without_rounds(path: &str) -> String {
+    let mut parts = path.split('[');
+    let mut out = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        out += part.split_once(']').map_or(part, |(_, rest)| rest);
+    }
+    out
 }
 
-pub fn architecture(space: &Space, architecture: &Architecture) -> miette::Result<()> {
-    let network = space.network(architecture)?;
-    for (choice, option) in architecture.decisions() {
-        let choice = &space.choices()[*choice];
-        let (number, line) = line_of(space, choice.span.start);
-        let label = &choice.labels[*option];
-        print(&format!(
-            "{}={label}    # line {number}: {line}\n",
-            choice.path
-        ));
-    }
-    print("\n");
+fn stage_table(stages: &[Stage]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table
         .load_style(comfy_table::presets::NOTHING)
         .force_no_tty();
-    table.set_header(["node", "operator", "from", "shape", "MACs", "parameters"]);
-    for (index, node) in network.nodes().iter().enumerate() {
-        let inputs = network.input_shapes(node);
-        let from: Vec<String> = node.inputs.iter().map(|i| i.0.to_string()).collect();
-        let (macs, params) = match inputs.is_empty() {
-            true => (0, 0),
-            false => (node.op.macs(&inputs, node.shape), node.op.params(&inputs)),
-        };
-        table.add_row([
-            index.to_string(),
-            node.op.to_string(),
-            from.join(" "),
-            node.shape.to_string(),
-            macs.to_string(),
-            params.to_string(),
-        ]);
+    table.set_header(["stage", "decisions", "choice", "options"]);
+    for stage in stages {
+        for (at, choice) in stage.choices.iter().enumerate() {
+            // The stage's name stands before its first choice alone.
+            let name = if at == 0 { stage.stage.as_str() } else { "" };
+            table.add_row([
+                name.to_string(),
+                choice.decisions.to_string(),
+                choice.path.clone(),
+                options_text(choice.options),
+            ]);
+        }
     }
-    print(&format!("{table}\n\n"));
-    print(&totals(&network));
-    Ok(())
+    table
 }
 
-fn totals(network: &Network) -> String {
-    let costs = network.costs();
-    format!(
-        "{} multiply-accumulates, {} parameters ({}), {} of activations at the peak\nnetwork {}\n",
-        count_text(costs.macs),
-        count_text(costs.params),
-        bytes_text(costs.weight_bytes),
-        bytes_text(costs.peak_activation_bytes),
-        network.hash(),
-    )
-}
-
-pub fn difference(space: &Space, a: &Architecture, b: &Architecture) -> miette::Result<()> {
-    for (id, choice) in space.choices().iter().enumerate() {
-        let label = |x: &Architecture| x.option(id).map(|o| choice.labels[o].as_str());
-        let line = match (label(a), label(b)) {
-            (Some(a), Some(b)) if a != b => format!("{}: {a} -> {b}\n", choice.path),
-            (Some(a), None) => format!("{}: {a} -> not met\n", choice.path),
-            (None, Some(b)) => format!("{}: not met -> {b}\n", choice.path),
-            _ => continue,
-        };
-        print(&line);
+/// Options by name; of many, the first and the last.
+fn options_text(options: &[String]) -> String {
+    match options {
+        [first, second, .., last] if options.len() > 12 => {
+            format!(
+                "{first} | {second} | ... | {last} ({} options)",
+                options.len()
+            )
+        }
+        _ => options.join(" | "),
     }
-    let (first, second) = (space.network(a)?, space.network(b)?);
-    if first.hash() == second.hash() {
-        print("the networks are the same\n");
-    }
-    let (x, y) = (first.costs(), second.costs());
-    type Part = (&'static str, fn(&Costs) -> u64);
-    const PARTS: [Part; 4] = [
-        ("MACs", |c| c.macs),
-        ("parameters", |c| c.params),
-        ("weight bytes", |c| c.weight_bytes),
-        ("peak activation bytes", |c| c.peak_activation_bytes),
-    ];
-    for (name, of) in PARTS {
-        let (x, y) = (of(&x), of(&y));
-        let change = 100.0 * (y as f64 - x as f64) / x.max(1) as f64;
-        print(&format!("{name}: {x} -> {y} ({change:+.1} %)\n"));
-    }
-    Ok(())
 }

@@ -4,7 +4,7 @@
 //! multiply-accumulates are.
 
 mod group;
-mod layout;
+pub(crate) mod layout;
 
 use svg::Document;
 use svg::node::element::{Group as Layer, Path, Rectangle, Text, Title, path::Data};
@@ -215,7 +215,7 @@ fn draw_box(face: &Face, at: Point, total: u64, heaviest: u64) -> Layer {
 }
 
 /// From box to box: vertical at both ends and along its lane, bent between.
-fn curve(start: Point, lane: &[(Point, Point)], end: Point) -> Path {
+pub(crate) fn curve(start: Point, lane: &[(Point, Point)], end: Point) -> Path {
     let mut data = Data::new().move_to((round(start.x), round(start.y)));
     let mut at = start;
     let arrow = Point {
@@ -261,7 +261,7 @@ fn blend(amount: f64) -> String {
 }
 
 /// A tenth of a pixel is enough and keeps the file short.
-fn round(value: f64) -> f64 {
+pub(crate) fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 

@@ -424,3 +424,31 @@ fn wrong_carried_tensors_are_explained() {
     ));
     assert!(seen("repeat 2 with x = input { x = input -> relu x: 3 }").contains("`x` is a value"));
 }
+
+#[test]
+fn a_choice_is_placed_in_the_file_that_wrote_it() {
+    let space = load(&[
+        (
+            "a.space",
+            "space t\ninput image 3x8x8\nimport \"lib/b.space\"\nnetwork {\n  conv({1, 3}, 8) b }",
+        ),
+        (
+            "lib/b.space",
+            "library l\n\nblock b {\n  conv1x1({4, 8})\n}",
+        ),
+    ])
+    .unwrap();
+    let places: Vec<String> = space
+        .choices()
+        .iter()
+        .map(|c| space.place(c.span))
+        .map(|p| format!("{}:{}: {}", p.file, p.line, p.text))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "a.space:5: conv({1, 3}, 8) b }",
+            "lib/b.space:4: conv1x1({4, 8})"
+        ]
+    );
+}

@@ -279,7 +279,9 @@ proptest! {
             0..40,
         )
     ) {
-        let _ = parse(&words.join(" "));
+        if let Ok(space) = parse(&words.join(" ")) {
+            prop_assert!(space.drawing().ends_with("</svg>"));
+        }
     }
 
     #[test]
@@ -328,5 +330,7 @@ network {
     assert_eq!(costs.macs, 300_774_272);
 }
 
+mod grammar;
 mod language;
+mod pattern;
 mod uniform;
