@@ -12,6 +12,7 @@ mod plan;
 mod portable;
 mod sequence;
 mod session;
+mod state_space;
 
 use burn::backend::DispatchDevice;
 use burn::module::{Module, Param, RunningState};
@@ -57,10 +58,11 @@ enum Layout {
 /// [`Module::valid`] turns the first into the second.
 #[derive(Module, Debug)]
 pub struct Model {
-    /// Of convolutions `[out, in / groups, k, k]`, of linear layers
-    /// `[out, in, 1, 1]`.
+    /// Of convolutions `[out, in / groups, k, k]`, of those over positions `[out,
+    /// in / groups, k, 1]`, of linear layers `[out, in, 1, 1]`.
     filters: Vec<Param<Tensor<4>>>,
-    /// Biases, and the scales and shifts of normalisations.
+    /// Biases, the scales and shifts of normalisations, and what state spaces
+    /// learn.
     vectors: Vec<Param<Tensor<1>>>,
     /// Running means and variances.
     statistics: Vec<RunningState<Tensor<1>>>,
@@ -224,6 +226,13 @@ impl Model {
         match step.op {
             Op::Input => first,
             Op::Conv(conv) => self.convolve(conv, step, first),
+            Op::Conv1d(conv) => {
+                let (filters, bias) = self.filters_and_bias(step);
+                if last {
+                    return cpu::conv1d(conv, first, filters, bias, step.activation);
+                }
+                self.activated(step, portable::conv1d(conv, first, filters, bias))
+            }
             Op::Linear { out_features, bias } => {
                 let conv = crate::network::Conv::same(out_features, 1, 1).bias(bias);
                 self.convolve(conv, step, first)
@@ -237,6 +246,11 @@ impl Model {
                 padding,
             } => {
                 let pool = if last { cpu::pool } else { portable::pool };
+                // A sequence is one row.
+                let (kernel, padding) = match step.from {
+                    Shape::Tokens { .. } => ([1, kernel], [0, padding]),
+                    _ => ([kernel; 2], [padding; 2]),
+                };
                 pool(kind, first, kernel, stride, padding)
             }
             Op::GlobalPool { kind } => {
@@ -297,6 +311,20 @@ impl Model {
                 let out = sequence::linear_attention(heads, causal, operands);
                 sequence::unrows(out, self.layout, step.from.spatial())
             }
+            Op::StateSpace(space) => {
+                let steps = inputs.pop().expect("a state space has two inputs");
+                let steps = sequence::rows(steps, self.layout);
+                let vector = |slot: Option<usize>| {
+                    let slot = slot.expect("a state space has its parameters");
+                    self.vectors[slot].val()
+                };
+                let learned = state_space::Learned {
+                    log_decay: vector(step.log_decay),
+                    skip: vector(step.skip),
+                    bias: vector(step.bias),
+                };
+                self.by_rows(step, first, |x| state_space::scan(space, x, steps, learned))
+            }
             Op::Rotary { heads } => self.by_rows(step, first, |x| sequence::rotary(x, heads)),
             Op::Embedding { .. } => {
                 let rows = sequence::embed(first, self.table(step));
@@ -347,13 +375,17 @@ impl Model {
     }
 
     fn convolve(&self, conv: crate::network::Conv, step: &Step, x: Tensor<4>) -> Tensor<4> {
-        let filters = step.filter.expect("a convolution has filters");
-        let filters = self.filters[filters].val();
-        let bias = step.bias.map(|bias| self.vectors[bias].val());
+        let (filters, bias) = self.filters_and_bias(step);
         match self.layout {
             Layout::ChannelsLast => cpu::conv(conv, x, filters, bias, step.activation),
             Layout::ChannelsFirst => self.activated(step, portable::conv(conv, x, filters, bias)),
         }
+    }
+
+    fn filters_and_bias(&self, step: &Step) -> (Tensor<4>, Option<Tensor<1>>) {
+        let filters = step.filter.expect("a convolution has filters");
+        let bias = step.bias.map(|bias| self.vectors[bias].val());
+        (self.filters[filters].val(), bias)
     }
 
     fn normalise(&self, step: &Step, x: Tensor<4>) -> Tensor<4> {

@@ -31,10 +31,15 @@ pub(super) struct Step {
     /// Applied to the output by the same step.
     pub activation: Option<Activation>,
     pub filter: Option<usize>,
-    /// Bias of a convolution or linear layer, shift of a normalisation.
+    /// Bias of a convolution or linear layer, shift of a normalisation, bias of
+    /// a state space's step size.
     pub bias: Option<usize>,
     /// Scale of a normalisation.
     pub scale: Option<usize>,
+    /// Logarithms of the rates of decay of a state space.
+    pub log_decay: Option<usize>,
+    /// Factors by which a state space passes its input on.
+    pub skip: Option<usize>,
     /// Running mean and variance of a normalisation.
     pub statistics: Option<(usize, usize)>,
     /// Values whose last reader this step is.
@@ -64,7 +69,9 @@ impl Plan {
             .iter()
             .map(|spec| match spec.role {
                 Role::Weight if spec.dims.len() > 1 => Slot::Filter(next(&mut filters)),
-                Role::Weight | Role::Bias => Slot::Vector(next(&mut vectors)),
+                Role::Weight | Role::Bias | Role::LogDecay | Role::Skip => {
+                    Slot::Vector(next(&mut vectors))
+                }
                 Role::RunningMean | Role::RunningVar => Slot::Statistic(next(&mut statistics)),
             })
             .collect();
@@ -81,7 +88,7 @@ impl Plan {
                 let alone = consumers[producer].len() == 1 && network.output().0 != producer;
                 let fusible = matches!(
                     network.nodes()[producer].op,
-                    Op::Conv(_) | Op::Linear { .. } | Op::BatchNorm
+                    Op::Conv(_) | Op::Conv1d(_) | Op::Linear { .. } | Op::BatchNorm
                 );
                 if alone && fusible {
                     let step = steps
@@ -103,6 +110,8 @@ impl Plan {
                 filter: None,
                 bias: None,
                 scale: None,
+                log_decay: None,
+                skip: None,
                 statistics: None,
                 frees: Vec::new(),
             };
@@ -111,6 +120,8 @@ impl Plan {
                 match (*slot, spec.role) {
                     (Slot::Filter(i), _) => step.filter = Some(i),
                     (Slot::Vector(i), Role::Bias) => step.bias = Some(i),
+                    (Slot::Vector(i), Role::LogDecay) => step.log_decay = Some(i),
+                    (Slot::Vector(i), Role::Skip) => step.skip = Some(i),
                     (Slot::Vector(i), _) => step.scale = Some(i),
                     (Slot::Statistic(i), Role::RunningMean) => mean = Some(i),
                     (Slot::Statistic(i), _) => step.statistics = mean.map(|mean| (mean, i)),

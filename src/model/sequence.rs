@@ -226,7 +226,11 @@ pub(super) fn class_token(x: Tensor<3>, token: Tensor<4>) -> Tensor<3> {
     Tensor::cat(vec![token, x], 1)
 }
 
-fn constant<const D: usize>(data: Vec<f32>, dims: [usize; D], device: &Device) -> Tensor<D> {
+pub(super) fn constant<const D: usize>(
+    data: Vec<f32>,
+    dims: [usize; D],
+    device: &Device,
+) -> Tensor<D> {
     let device = device.clone().without_autodiff();
     Tensor::from_data(TensorData::new(data, dims), &device)
 }

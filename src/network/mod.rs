@@ -11,6 +11,7 @@ mod hash;
 pub mod onnx;
 mod op;
 mod precision;
+mod sequence;
 mod shape;
 mod simplify;
 mod tables;
@@ -22,8 +23,9 @@ pub use cost::Costs;
 pub use hash::NetworkHash;
 pub use op::{Activation, Conv, Op, PoolKind, ShapeError};
 pub use precision::Precision;
+pub use sequence::{Conv1d, StateSpace};
 pub use shape::Shape;
-pub use tables::{rotary_angles, sinusoids};
+pub use tables::{causal_mask, rotary_angles, sinusoids};
 pub use topology::Topologies;
 pub use weights::{Array, ParamSpec, Role, Weights, WeightsError};
 

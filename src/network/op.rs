@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::attention::{Attention, attend};
+use super::sequence::{Conv1d, StateSpace, convolve, scan};
 use super::shape::Shape;
 
 /// Element-wise non-linearities.
@@ -110,6 +111,9 @@ pub enum Op {
     /// The network's input; always node 0.
     Input,
     Conv(Conv),
+    /// Convolution over the positions of a sequence.
+    #[serde(rename = "conv1d")]
+    Conv1d(Conv1d),
     /// `y = W x + b` on a flat vector, or on every token of a sequence.
     Linear {
         out_features: usize,
@@ -118,6 +122,7 @@ pub enum Op {
     /// Batch normalisation over channels, epsilon 1e-5.
     BatchNorm,
     Activation(Activation),
+    /// A square window on a map, one of so many positions on a sequence.
     Pool {
         kind: PoolKind,
         kernel: usize,
@@ -136,7 +141,7 @@ pub enum Op {
     /// Concatenation along channels.
     Concat,
     /// Zeros of the input's channels, spatially reduced by `stride`: the "none"
-    /// operator of cell spaces. `Network::simplify` removes what it can.
+    /// operator of cell spaces (of a sequence, the length is reduced). `Network::simplify` removes what it can.
     Zero {
         stride: usize,
     },
@@ -163,6 +168,9 @@ pub enum Op {
         heads: usize,
         causal: bool,
     },
+    /// The state space of Mamba-2; its projections, convolution and gate are
+    /// operators of their own.
+    StateSpace(StateSpace),
     /// Rotates the two halves of each head by an angle that grows with the
     /// position (Su et al. 2021, arXiv 2104.09864; base 10,000).
     Rotary {
@@ -207,7 +215,7 @@ impl Op {
         let arity_ok = match self {
             Op::Input => inputs.is_empty(),
             Op::Add | Op::Concat => !inputs.is_empty(),
-            Op::Mul => inputs.len() == 2,
+            Op::Mul | Op::StateSpace(_) => inputs.len() == 2,
             Op::Attention(_) | Op::LinearAttention { .. } => inputs.len() == 3,
             _ => inputs.len() == 1,
         };
@@ -223,7 +231,12 @@ impl Op {
                     width,
                 } = inputs[0]
                 else {
-                    return fail(format!("it needs a feature map, not {}", inputs[0].kind()));
+                    let hint = match inputs[0] {
+                        Shape::Tokens { .. } => " (`conv1d` is for sequences)",
+                        _ => "",
+                    };
+                    let kind = inputs[0].kind();
+                    return fail(format!("it needs a feature map, not {kind}{hint}"));
                 };
                 if conv.out_channels == 0 || conv.kernel == 0 || conv.stride == 0 {
                     return fail("channels, kernel and stride must be at least 1".into());
@@ -239,8 +252,8 @@ impl Op {
                 }
                 let reach = conv.dilation * (conv.kernel - 1) + 1;
                 match (
-                    window_out(height, reach, conv.stride, conv.padding),
-                    window_out(width, reach, conv.stride, conv.padding),
+                    window_out(height, reach, conv.stride, 2 * conv.padding),
+                    window_out(width, reach, conv.stride, 2 * conv.padding),
                 ) {
                     (Some(h), Some(w)) => Ok(Shape::image(conv.out_channels, h, w)),
                     _ => fail(format!(
@@ -249,6 +262,7 @@ impl Op {
                     )),
                 }
             }
+            Op::Conv1d(conv) => convolve(conv, inputs[0]).or_else(fail),
             Op::Linear { out_features, .. } => match inputs[0] {
                 _ if out_features == 0 => fail("it needs at least 1 output feature".into()),
                 Shape::Vector { .. } => Ok(Shape::vector(out_features)),
@@ -268,14 +282,12 @@ impl Op {
                 padding,
                 ..
             } => {
-                let Shape::Image {
-                    channels,
-                    height,
-                    width,
-                } = inputs[0]
-                else {
-                    return fail(format!("it needs a feature map, not {}", inputs[0].kind()));
-                };
+                if !matches!(inputs[0], Shape::Image { .. } | Shape::Tokens { .. }) {
+                    return fail(format!(
+                        "it needs a feature map or a sequence, not {}",
+                        inputs[0].kind()
+                    ));
+                }
                 if kernel == 0 || stride == 0 {
                     return fail("kernel and stride must be at least 1".into());
                 }
@@ -284,13 +296,29 @@ impl Op {
                         "padding {padding} must be below the kernel {kernel}"
                     ));
                 }
-                match (
-                    window_out(height, kernel, stride, padding),
-                    window_out(width, kernel, stride, padding),
-                ) {
-                    (Some(h), Some(w)) => Ok(Shape::image(channels, h, w)),
-                    _ => fail(format!(
-                        "a window of {kernel} is larger than the {height}x{width} map"
+                let pooled = |size| window_out(size, kernel, stride, 2 * padding);
+                let out = match inputs[0] {
+                    Shape::Image {
+                        channels,
+                        height,
+                        width,
+                    } => pooled(height)
+                        .zip(pooled(width))
+                        .map(|(h, w)| Shape::image(channels, h, w)),
+                    other => {
+                        pooled(other.length()).map(|length| Shape::tokens(length, other.channels()))
+                    }
+                };
+                match out {
+                    Some(shape) => Ok(shape),
+                    None => fail(format!(
+                        "a window of {kernel} is larger than {}",
+                        match inputs[0] {
+                            Shape::Image { height, width, .. } => {
+                                format!("the {height}x{width} map")
+                            }
+                            other => format!("the {} positions", other.length()),
+                        }
                     )),
                 }
             }
@@ -353,7 +381,10 @@ impl Op {
                     height.div_ceil(stride),
                     width.div_ceil(stride),
                 )),
-                Shape::Vector { .. } | Shape::Tokens { .. } if stride == 1 => Ok(inputs[0]),
+                Shape::Tokens { length, channels } if stride > 0 => {
+                    Ok(Shape::tokens(length.div_ceil(stride), channels))
+                }
+                Shape::Vector { .. } if stride == 1 => Ok(inputs[0]),
                 other => fail(format!("stride {stride} makes no sense on {other}")),
             },
             Op::Flatten => match inputs[0] {
@@ -387,6 +418,7 @@ impl Op {
                 };
                 attend(attention, inputs).or_else(fail)
             }
+            Op::StateSpace(space) => scan(space, inputs).or_else(fail),
             Op::Rotary { heads } => match inputs[0] {
                 Shape::Tokens { channels, .. } => {
                     if heads == 0 || !channels.is_multiple_of(2 * heads) {
@@ -438,6 +470,10 @@ impl Op {
                 let per_output = c.kernel * c.kernel * inputs[0].channels() / c.groups;
                 (per_output * output.elements()) as u64
             }
+            Op::Conv1d(c) => {
+                let per_output = c.kernel * inputs[0].channels() / c.groups;
+                (per_output * output.elements()) as u64
+            }
             Op::Linear { out_features, .. } => (inputs[0].elements() * out_features) as u64,
             // Queries with keys, then the weights with the values.
             Op::Attention(a) => 2 * output.elements() as u64 * a.reach(inputs[0]) as u64,
@@ -447,6 +483,9 @@ impl Op {
                 let head = inputs[0].channels() / heads.max(1);
                 output.elements() as u64 * (2 * head as u64 + 1)
             }
+            // Each number of the state decays and takes in its input, then is
+            // read; and the skip.
+            Op::StateSpace(space) => output.elements() as u64 * (3 * space.state as u64 + 1),
             _ => 0,
         }
     }
@@ -460,6 +499,12 @@ impl Op {
                     c.kernel * c.kernel * inputs[0].channels() / c.groups * c.out_channels;
                 (weights + if c.bias { c.out_channels } else { 0 }) as u64
             }
+            Op::Conv1d(c) => {
+                let weights = c.kernel * inputs[0].channels() / c.groups * c.out_channels;
+                (weights + if c.bias { c.out_channels } else { 0 }) as u64
+            }
+            // Decay, skip and the bias of the step size.
+            Op::StateSpace(space) => 3 * space.heads as u64,
             Op::Linear { out_features, bias } => {
                 let weights = features(inputs[0]) * out_features;
                 (weights + if bias { out_features } else { 0 }) as u64
@@ -473,7 +518,8 @@ impl Op {
     }
 
     /// Numbers of one sample that the operator needs beside its inputs (the
-    /// first of which is given) and its output: the attention weights.
+    /// first of which is given) and its output: the attention weights, the
+    /// states of a recurrence.
     pub fn workspace(&self, input: Shape) -> u64 {
         match *self {
             Op::Attention(a) => {
@@ -486,6 +532,7 @@ impl Op {
                 // A state a position where later ones must not be seen.
                 states * if causal { input.length() as u64 } else { 1 }
             }
+            Op::StateSpace(space) => space.workspace(input),
             _ => 0,
         }
     }
@@ -501,9 +548,15 @@ pub(super) fn features(input: Shape) -> usize {
     }
 }
 
-/// Output size of a sliding window, `None` where the window does not fit once.
-fn window_out(size: usize, reach: usize, stride: usize, padding: usize) -> Option<usize> {
-    (size + 2 * padding)
+/// Output size of a sliding window, given the padding of both sides together;
+/// `None` where the window does not fit once.
+pub(super) fn window_out(
+    size: usize,
+    reach: usize,
+    stride: usize,
+    padding: usize,
+) -> Option<usize> {
+    (size + padding)
         .checked_sub(reach)
         .map(|room| room / stride + 1)
 }
@@ -525,6 +578,20 @@ impl fmt::Display for Op {
                 }
                 write!(f, ")")
             }
+            Op::Conv1d(c) => {
+                write!(f, "conv1d({}, {}", c.kernel, c.out_channels)?;
+                if c.stride != 1 {
+                    write!(f, ", stride {}", c.stride)?;
+                }
+                if c.groups != 1 {
+                    write!(f, ", groups {}", c.groups)?;
+                }
+                if c.dilation != 1 {
+                    write!(f, ", dilation {}", c.dilation)?;
+                }
+                write!(f, "{})", if c.is_causal() { ", causal" } else { "" })
+            }
+            Op::StateSpace(space) => write!(f, "ssm({} heads, state {})", space.heads, space.state),
             Op::Linear { out_features, .. } => write!(f, "linear({out_features})"),
             Op::BatchNorm => write!(f, "bn"),
             Op::Activation(a) => write!(f, "{}", a.name()),

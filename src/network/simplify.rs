@@ -34,6 +34,7 @@ impl Network {
                     zero[inputs[0].0] && matches!(a, Relu | Relu6 | HardSwish | Swish | Gelu | Tanh)
                 }
                 Op::Conv(c) => zero[inputs[0].0] && !c.bias,
+                Op::Conv1d(c) => zero[inputs[0].0] && !c.bias,
                 _ => false,
             };
             if zero[index] && !matches!(op, Op::Zero { .. }) && node.shape == self.shape(inputs[0])

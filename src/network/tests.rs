@@ -173,3 +173,128 @@ fn bit_widths_count_in_bytes_and_in_the_hash_only_where_set() {
         int4.costs()
     );
 }
+
+#[test]
+fn convolutions_over_positions_have_their_lengths_and_costs() {
+    let sequence = Shape::tokens(49, 40);
+    let shape = |op: Op| op.infer(&[sequence]);
+    for kernel in 1..8 {
+        for conv in [
+            Conv1d::same(8, kernel, 1),
+            Conv1d::same(8, kernel, 1).dilation(3),
+            Conv1d::same(8, kernel, 1).dilation(2).causal(),
+        ] {
+            assert_eq!(
+                shape(Op::Conv1d(conv)),
+                Ok(Shape::tokens(49, 8)),
+                "{conv:?}"
+            );
+        }
+        let strided = Op::Conv1d(Conv1d::same(8, kernel, 2));
+        assert_eq!(shape(strided), Ok(Shape::tokens(25, 8)));
+    }
+    let mut net = Network::new(sequence);
+    let conv = Conv1d::same(12, 5, 2).groups(4).bias(true);
+    let x = net.push(Op::Conv1d(conv), &[NodeId(0)]).unwrap();
+    let pool = Op::Pool {
+        kind: PoolKind::Max,
+        kernel: 3,
+        stride: 2,
+        padding: 1,
+    };
+    net.push(pool, &[x]).unwrap();
+    assert_eq!(net.output_shape(), Shape::tokens(13, 12));
+    let costs = net.costs();
+    assert_eq!(costs.params, 12 * (40 / 4) * 5 + 12);
+    assert_eq!(costs.macs, 25 * 12 * (40 / 4) * 5);
+    let specs = net.param_specs();
+    assert_eq!(specs[0].dims, [12, 10, 5]);
+    let error = |shape: Shape, op: Op| op.infer(&[shape]).unwrap_err().to_string();
+    insta::assert_snapshot!(
+        error(Shape::image(3, 8, 8), Op::Conv1d(conv)),
+        @"conv1d(5, 12, stride 2, groups 4) does not fit: it needs a sequence, not a 3x8x8 map (`conv` is for maps)"
+    );
+    insta::assert_snapshot!(
+        error(sequence, Op::Conv(Conv::same(4, 3, 1))),
+        @"conv3x3(4) does not fit: it needs a feature map, not 49 tokens of 40 (`conv1d` is for sequences)"
+    );
+    let valid = Conv1d {
+        padding: [0; 2],
+        ..Conv1d::same(4, 3, 1).dilation(30)
+    };
+    insta::assert_snapshot!(
+        error(sequence, Op::Conv1d(valid)),
+        @"conv1d(3, 4, dilation 30) does not fit: a window of 61 is larger than the 49 positions with their padding"
+    );
+}
+
+#[test]
+fn a_state_space_says_what_does_not_fit_and_costs_what_it_does() {
+    let space = StateSpace {
+        heads: 4,
+        state: 16,
+    };
+    let infer = |x: Shape, dt: Shape| Op::StateSpace(space).infer(&[x, dt]);
+    let (x, dt) = (Shape::tokens(10, 64 + 32), Shape::tokens(10, 4));
+    let out = infer(x, dt).unwrap();
+    assert_eq!(out, Shape::tokens(10, 64));
+    // Decay, input and output of 16 numbers a channel, and the skip.
+    assert_eq!(
+        Op::StateSpace(space).macs(&[x, dt], out),
+        10 * 64 * (3 * 16 + 1)
+    );
+    assert_eq!(Op::StateSpace(space).params(&[x, dt]), 12);
+    let error = |x, dt| infer(x, dt).unwrap_err().reason;
+    insta::assert_snapshot!(
+        error(x, Shape::tokens(10, 5)),
+        @"4 heads on 10 tokens need a step size each, not 10 tokens of 5"
+    );
+    insta::assert_snapshot!(
+        error(Shape::tokens(10, 32), dt),
+        @"32 channels leave none beside two of state 16"
+    );
+    insta::assert_snapshot!(
+        error(Shape::tokens(10, 35), dt),
+        @"4 heads do not divide 3 channels"
+    );
+    insta::assert_snapshot!(
+        error(Shape::image(96, 5, 2), dt),
+        @"it needs a sequence, not a 96x5x2 map"
+    );
+}
+
+#[test]
+fn chunks_divide_the_length_and_are_short_on_long_sequences() {
+    let space = StateSpace {
+        heads: 8,
+        state: 64,
+    };
+    for length in [1, 7, 64, 128, 509, 1000, 4096] {
+        let chunk = space.chunk(length, 64);
+        assert!(length.is_multiple_of(chunk), "{length}: {chunk}");
+    }
+    assert_eq!(space.chunk(64, 64), 64);
+    assert!((64..=256).contains(&space.chunk(4096, 64)));
+}
+
+#[test]
+fn state_spaces_start_with_the_steps_of_mamba() {
+    let mut net = Network::new(Shape::tokens(4, 24));
+    let step = Op::Linear {
+        out_features: 8,
+        bias: false,
+    };
+    let step = net.push(step, &[NodeId(0)]).unwrap();
+    let space = StateSpace { heads: 8, state: 4 };
+    net.push(Op::StateSpace(space), &[NodeId(0), step]).unwrap();
+    let weights = Weights::random(&net, 3);
+    let data = |name: &str| weights.tensors[name].data.clone();
+    for x in data("n2.bias") {
+        let step = x.exp().ln_1p();
+        assert!((0.000_99..0.101).contains(&step), "{step}");
+    }
+    for x in data("n2.log_decay") {
+        assert!((1.0..16.0).contains(&x.exp()), "{x}");
+    }
+    assert_eq!(data("n2.skip"), [1.0; 8]);
+}

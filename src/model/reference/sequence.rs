@@ -3,7 +3,7 @@
 
 use ndarray::{Array3, ArrayD};
 
-use crate::network::{Attention, Op, Role};
+use crate::network::{Attention, Conv1d, Op, Role, StateSpace};
 
 /// One output value at channel `c` of position `(oy, ox)`.
 pub(super) fn value(
@@ -57,6 +57,14 @@ pub(super) fn value(
             }
             sum / norm
         }
+        Op::Conv1d(conv) => {
+            let bias = param(Role::Bias).map_or(0.0, |b| b[[c]]);
+            bias + convolve(conv, x, &param(Role::Weight).unwrap(), c, ox)
+        }
+        Op::StateSpace(space) => {
+            let learned = [Role::LogDecay, Role::Skip, Role::Bias].map(|r| param(r).unwrap());
+            scan(space, x, inputs[1], &learned, c, ox)
+        }
         Op::Rotary { heads } => {
             let half = channels / heads / 2;
             let (i, upper) = (c % (2 * half) % half, c % (2 * half) >= half);
@@ -87,6 +95,50 @@ fn mean(values: &[f64]) -> f64 {
 fn normal(value: f64, centre: f64, among: &[f64]) -> f64 {
     let squares: Vec<f64> = among.iter().map(|x| (x - centre).powi(2)).collect();
     (value - centre) / (mean(&squares) + 1e-5).sqrt()
+}
+
+fn convolve(conv: Conv1d, x: &Array3<f64>, weight: &ArrayD<f64>, c: usize, at: usize) -> f64 {
+    let (channels, _, length) = x.dim();
+    let group_in = channels / conv.groups;
+    let first = c / (conv.out_channels / conv.groups) * group_in;
+    let mut sum = 0.0;
+    for tap in 0..conv.kernel {
+        let place = at * conv.stride + tap * conv.dilation;
+        let place = match place.checked_sub(conv.padding[0]) {
+            Some(place) if place < length => place,
+            _ => continue,
+        };
+        for i in 0..group_in {
+            sum += weight[[c, i, tap]] * x[[first + i, 0, place]];
+        }
+    }
+    sum
+}
+
+/// The recurrence as the paper writes it, one step after the other, for the
+/// state of one channel.
+fn scan(
+    space: StateSpace,
+    x: &Array3<f64>,
+    steps: &Array3<f64>,
+    [log_decay, skip, bias]: &[ArrayD<f64>; 3],
+    c: usize,
+    at: usize,
+) -> f64 {
+    let inner = x.dim().0 - 2 * space.state;
+    let head = c / (inner / space.heads);
+    let mut state = vec![0.0; space.state];
+    let mut out = 0.0;
+    for t in 0..=at {
+        let step = (steps[[head, 0, t]] + bias[[head]]).exp().ln_1p();
+        let decay = (-step * log_decay[[head]].exp()).exp();
+        out = skip[[head]] * x[[c, 0, t]];
+        for (n, h) in state.iter_mut().enumerate() {
+            *h = decay * *h + step * x[[inner + n, 0, t]] * x[[c, 0, t]];
+            out += x[[inner + space.state + n, 0, t]] * *h;
+        }
+    }
+    out
 }
 
 fn attend(a: Attention, inputs: &[&Array3<f64>], [c, oy, ox]: [usize; 3]) -> f64 {

@@ -3,7 +3,7 @@
 
 use super::lower::Lowering;
 use super::proto::{attr_float, attr_int, attr_ints, attr_signed_ints, int, tensor, whole_tensor};
-use crate::network::{Attention, PoolKind, Shape, rotary_angles};
+use crate::network::{Attention, PoolKind, Shape, causal_mask, rotary_angles};
 
 /// Added to the variance by every normalisation.
 const EPSILON: f32 = 1e-5;
@@ -205,10 +205,7 @@ impl Lowering<'_> {
         let mut scores = self.step(name, "scaled", "Mul", vec![scores, scale]);
         if attention.causal {
             let length = attention.reach(shape);
-            // Far below any score, and finite: engines differ on infinities.
-            let mask: Vec<f32> = (0..length * length)
-                .map(|i| if i % length > i / length { -1e9 } else { 0.0 })
-                .collect();
+            let mask = causal_mask(length, false);
             let mask = self.table(name, "mask", &[length, length], &mask);
             scores = self.step(name, "masked", "Add", vec![scores, mask]);
         }
@@ -440,7 +437,7 @@ impl Lowering<'_> {
     }
 
     /// `0` keeps a dimension, `-1` is what remains.
-    fn reshape(&mut self, name: &str, part: &str, x: &str, dims: &[i64]) -> String {
+    pub(super) fn reshape(&mut self, name: &str, part: &str, x: &str, dims: &[i64]) -> String {
         let shape = self.whole(name, &format!("{part}.dims"), &[dims.len()], dims);
         self.step(name, part, "Reshape", vec![x.into(), shape])
     }

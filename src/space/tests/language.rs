@@ -318,3 +318,51 @@ fn one_wrong_line_does_not_hide_the_others() {
 }"
     ));
 }
+
+/// A network over a sequence of this many steps and features.
+fn over_sequence(dims: &str, body: &str) -> Result<Space, Box<SpaceError>> {
+    let text = format!("space t\ninput sequence {dims}\nnetwork {{ {body} }}");
+    Space::parse("t", &text)
+}
+
+#[test]
+fn a_state_space_block_has_the_parameters_of_mamba_2() {
+    // mamba2-130m (Dao & Gu 2024): 24 such blocks of width 768, 64 channels a
+    // head, state 128, each behind an RMS norm; a last norm; 50,288 tokens whose
+    // embedding is also the output.
+    let space = over_sequence("16x768", "rmsnorm ssm(heads: 24, state: 128)").unwrap();
+    let network = space.network(&space.unrank(&BigUint::default())).unwrap();
+    let costs = network.costs();
+    let whole = 24 * costs.params + 768 + 50_288 * 768;
+    assert_eq!(whole, 128_989_632);
+    assert_eq!(network.output_shape(), Shape::tokens(16, 768));
+}
+
+#[test]
+fn sequences_are_convolved_and_pooled() {
+    // Keyword spotting: 49 frames of 40 features.
+    let space = over_sequence(
+        "49x40",
+        "conv1d(5, 32, stride 2) bn relu
+        choose { depthwise1d({3, 9}) bn relu | separable1d(9, 32, causal true) | skip }
+        conv1d(kernel 3, out 32, dilation 4, groups 2, causal true, bias true)
+        pool max (3, stride 2) zero(2)
+        ssm(4, 8, expand: {1, 2}, kernel: 3)
+        pool avg global linear(12)",
+    )
+    .unwrap();
+    assert_eq!(enumerated(&space), 8);
+    let network = space.network(&space.unrank(&BigUint::default())).unwrap();
+    assert_eq!(network.output_shape(), Shape::vector(12));
+    let wrong = |body: &str| rendered(&over_sequence("49x40", body).unwrap_err());
+    insta::assert_snapshot!(
+        [
+            wrong("conv3x3(8)"),
+            wrong("convld(3, 8)"),
+            wrong("conv1d(3, 8, casual true)"),
+            wrong("ssm(7, 16)"),
+            wrong("conv1d(3, 10, groups 3)"),
+        ]
+        .join("\n")
+    );
+}
