@@ -34,7 +34,8 @@ impl Network {
                 continue;
             }
             let inputs = self.input_shapes(node);
-            macs += node.op.macs(&inputs, node.shape);
+            // One operator's counts are bounded, those of very many are not.
+            macs = node.op.macs(&inputs, node.shape).saturating_add(macs);
             let own = node.op.params(&inputs);
             params += own;
             weight_bytes += packed_bytes(own, node.precision.weights);

@@ -204,8 +204,20 @@ pub struct ShapeError {
 }
 
 impl Op {
-    /// Output shape of the operator, or why the inputs do not fit.
+    /// Output shape of the operator, or why the inputs do not fit or what is too
+    /// large to be counted.
     pub fn infer(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
+        let shape = self.infer_shape(inputs)?;
+        match self.excess(inputs, shape) {
+            None => Ok(shape),
+            Some(reason) => Err(ShapeError {
+                op: self.to_string(),
+                reason,
+            }),
+        }
+    }
+
+    fn infer_shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
         let fail = |reason: String| {
             Err(ShapeError {
                 op: self.to_string(),
@@ -250,7 +262,10 @@ impl Op {
                         conv.groups, conv.out_channels
                     ));
                 }
-                let reach = conv.dilation * (conv.kernel - 1) + 1;
+                let reach = conv
+                    .dilation
+                    .saturating_mul(conv.kernel - 1)
+                    .saturating_add(1);
                 match (
                     window_out(height, reach, conv.stride, 2 * conv.padding),
                     window_out(width, reach, conv.stride, 2 * conv.padding),
@@ -460,82 +475,6 @@ impl Op {
             },
         }
     }
-
-    /// Multiply-accumulates for one sample. Convolutions, linear layers and the
-    /// products of attention count; normalisation, activations, pooling and sums
-    /// do not, as in the papers whose figures we compare with.
-    pub fn macs(&self, inputs: &[Shape], output: Shape) -> u64 {
-        match *self {
-            Op::Conv(c) => {
-                let per_output = c.kernel * c.kernel * inputs[0].channels() / c.groups;
-                (per_output * output.elements()) as u64
-            }
-            Op::Conv1d(c) => {
-                let per_output = c.kernel * inputs[0].channels() / c.groups;
-                (per_output * output.elements()) as u64
-            }
-            Op::Linear { out_features, .. } => (inputs[0].elements() * out_features) as u64,
-            // Queries with keys, then the weights with the values.
-            Op::Attention(a) => 2 * output.elements() as u64 * a.reach(inputs[0]) as u64,
-            // Keys with values to a state a head, then queries with the states,
-            // and the normaliser.
-            Op::LinearAttention { heads, .. } => {
-                let head = inputs[0].channels() / heads.max(1);
-                output.elements() as u64 * (2 * head as u64 + 1)
-            }
-            // Each number of the state decays and takes in its input, then is
-            // read; and the skip.
-            Op::StateSpace(space) => output.elements() as u64 * (3 * space.state as u64 + 1),
-            _ => 0,
-        }
-    }
-
-    /// Learned parameters (batch norm counts its scale and shift, not its
-    /// running statistics).
-    pub fn params(&self, inputs: &[Shape]) -> u64 {
-        match *self {
-            Op::Conv(c) => {
-                let weights =
-                    c.kernel * c.kernel * inputs[0].channels() / c.groups * c.out_channels;
-                (weights + if c.bias { c.out_channels } else { 0 }) as u64
-            }
-            Op::Conv1d(c) => {
-                let weights = c.kernel * inputs[0].channels() / c.groups * c.out_channels;
-                (weights + if c.bias { c.out_channels } else { 0 }) as u64
-            }
-            // Decay, skip and the bias of the step size.
-            Op::StateSpace(space) => 3 * space.heads as u64,
-            Op::Linear { out_features, bias } => {
-                let weights = features(inputs[0]) * out_features;
-                (weights + if bias { out_features } else { 0 }) as u64
-            }
-            Op::BatchNorm | Op::LayerNorm | Op::GroupNorm { .. } => 2 * inputs[0].channels() as u64,
-            Op::RmsNorm | Op::ClassToken => inputs[0].channels() as u64,
-            Op::Embedding { vocab, dim } => (vocab * dim) as u64,
-            Op::Position => inputs[0].elements() as u64,
-            _ => 0,
-        }
-    }
-
-    /// Numbers of one sample that the operator needs beside its inputs (the
-    /// first of which is given) and its output: the attention weights, the
-    /// states of a recurrence.
-    pub fn workspace(&self, input: Shape) -> u64 {
-        match *self {
-            Op::Attention(a) => {
-                let (height, width) = input.spatial();
-                (a.heads * height * width) as u64 * a.reach(input) as u64
-            }
-            Op::LinearAttention { heads, causal } => {
-                let channels = input.channels();
-                let states = (channels * channels / heads.max(1)) as u64;
-                // A state a position where later ones must not be seen.
-                states * if causal { input.length() as u64 } else { 1 }
-            }
-            Op::StateSpace(space) => space.workspace(input),
-            _ => 0,
-        }
-    }
 }
 
 const NEEDS_EMBEDDING: &str = "token ids go into an `embedding` first";
@@ -556,7 +495,7 @@ pub(super) fn window_out(
     stride: usize,
     padding: usize,
 ) -> Option<usize> {
-    (size + padding)
+    size.checked_add(padding)?
         .checked_sub(reach)
         .map(|room| room / stride + 1)
 }

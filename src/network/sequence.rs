@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::op::window_out;
 use super::shape::Shape;
+use super::size::wide;
 
 /// Hyper-parameters of a convolution over the positions of a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -70,12 +71,14 @@ impl Conv1d {
 
     /// Positions from the first to the last that an output sees.
     pub fn reach(&self) -> usize {
-        self.dilation * (self.kernel - 1) + 1
+        self.dilation
+            .saturating_mul(self.kernel - 1)
+            .saturating_add(1)
     }
 
     /// Positions of the output; `None` where the window does not fit once.
     pub fn length(&self, length: usize) -> Option<usize> {
-        let padding = self.padding[0] + self.padding[1];
+        let padding = self.padding[0].saturating_add(self.padding[1]);
         window_out(length, self.reach(), self.stride, padding)
     }
 }
@@ -138,11 +141,12 @@ impl StateSpace {
 
     /// Numbers that a run in chunks needs beside inputs and output: what weighs
     /// positions of a chunk, and the states between chunks.
-    pub(super) fn workspace(&self, input: Shape) -> u64 {
+    pub(super) fn workspace(&self, input: Shape) -> u128 {
         let (length, inner) = (input.length(), self.inner(input.channels()));
         let chunk = self.chunk(length, inner / self.heads.max(1));
         let states = if chunk < length { length / chunk } else { 0 };
-        (self.heads * length) as u64 * chunk as u64 + (states * self.state * inner) as u64
+        let within = wide(self.heads) * wide(length) * wide(chunk);
+        within + wide(states) * wide(self.state) * wide(inner)
     }
 
     /// Positions of a chunk of a sequence of this length and as many channels

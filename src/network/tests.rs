@@ -298,3 +298,58 @@ fn state_spaces_start_with_the_steps_of_mamba() {
     }
     assert_eq!(data("n2.skip"), [1.0; 8]);
 }
+
+#[test]
+fn sizes_beyond_counting_are_refused_and_never_wrap() {
+    let map = Shape::image(1 << 16, 1 << 9, 1 << 9);
+    let most = 1 << 20;
+    let conv = Op::Conv(Conv::same(most, most + 1, 1).dilation(most));
+    let reason = |op: Op, inputs: &[Shape]| op.infer(inputs).unwrap_err().reason;
+    insta::assert_snapshot!(
+        reason(conv, &[map]),
+        @"its output has 2.75e11 numbers; at most 2^36 are possible"
+    );
+    let small = Shape::image(1 << 20, 1, 1);
+    insta::assert_snapshot!(
+        reason(conv, &[small]),
+        @"its weights are 1.21e24 numbers; at most 2^36 are possible"
+    );
+    let long = Shape::tokens(1 << 20, 1 << 10);
+    let attention = Attention {
+        heads: 1 << 10,
+        kv_heads: 1 << 10,
+        window: 0,
+        causal: true,
+    };
+    insta::assert_snapshot!(
+        reason(Op::Attention(attention), &[long; 3]),
+        @"its intermediate values are 1.13e15 numbers; at most 2^36 are possible"
+    );
+    let linear = Op::Linear {
+        out_features: 1 << 26,
+        bias: true,
+    };
+    insta::assert_snapshot!(
+        reason(linear, &[Shape::tokens(1 << 10, 1 << 10)]),
+        @"its weights are 6.88e10 numbers; at most 2^36 are possible"
+    );
+    let kernel = Op::Conv(Conv::same(1 << 4, 255, 1));
+    insta::assert_snapshot!(
+        reason(kernel, &[Shape::image(1 << 4, 1 << 15, 1 << 15)]),
+        @"it takes 1.79e16 multiply-accumulates; at most 2^52 are possible"
+    );
+    let huge = Shape::image(usize::MAX, usize::MAX, 2);
+    assert_eq!(huge.elements(), usize::MAX);
+    assert!(Op::Flatten.infer(&[huge]).is_err());
+    assert!(Op::Activation(Activation::Relu).infer(&[huge]).is_err());
+    assert!(
+        Op::ClassToken
+            .infer(&[Shape::tokens(usize::MAX - 1, 1)])
+            .is_err()
+    );
+    let far = Conv {
+        padding: usize::MAX / 4,
+        ..Conv::same(1, usize::MAX / 8, 1)
+    };
+    assert!(Op::Conv(far).infer(&[Shape::image(1, 1, 1)]).is_err());
+}

@@ -366,3 +366,73 @@ fn sequences_are_convolved_and_pooled() {
         .join("\n")
     );
 }
+
+#[test]
+fn sizes_beyond_counting_are_told_at_their_place() {
+    let big = "space t\ninput image 3x{8, 65536}\nnetwork { conv1x1(1048576) }";
+    insta::assert_snapshot!(rendered(&Space::parse("t", big).unwrap_err()));
+    for (text, part) in [
+        (
+            "input image 9999999x9999999x9999999\nnetwork { relu }",
+            "numbers",
+        ),
+        (
+            "input image 3x8x8\nnetwork { conv(1048575, 1048576) }",
+            "its weights",
+        ),
+        (
+            "input image 3x8x8\nnetwork { attention(1048576, dim 1048576) }",
+            "its output",
+        ),
+        (
+            "input image 3x8x8\nnetwork { conv3x3(2097152) }",
+            "must lie in",
+        ),
+        (
+            "input tabular 1000000\nnetwork { linear(1000000) }",
+            "its weights",
+        ),
+        (
+            "input sequence 1048576x64\nnetwork { attention(8) }",
+            "intermediate",
+        ),
+        (
+            "input sequence 99x64\nnetwork { conv1d(1048576, 1048576) }",
+            "its weights",
+        ),
+        (
+            "input sequence 99x64\nnetwork { ssm(1, 1048576, expand 1048576) }",
+            "multiply-accumulates",
+        ),
+        (
+            "input tokens 128 vocab 1000000\nnetwork { embedding(vocab, 1048576) }",
+            "its weights",
+        ),
+        (
+            "input image 3x8x8\nlet low = 0 - 9223372036854775807 - 1\nnetwork { conv3x3(low / (0 - 1)) }",
+            "overflows",
+        ),
+        (
+            "input image 3x8x8\nlet low = 0 - 9223372036854775807 - 1\nnetwork { conv3x3(low % (0 - 1)) }",
+            "must lie in",
+        ),
+    ] {
+        let error = Space::parse("t", &format!("space t\n{text}")).unwrap_err();
+        assert!(
+            rendered(&error).contains(part),
+            "{text}: {}",
+            rendered(&error)
+        );
+    }
+    // Channels that double in each round end in an error, not in a wrap.
+    let doubling = "space t\ninput image 3x8x8\nnetwork { repeat 60 { x = concat(input, input) } }";
+    let doubling = doubling
+        .replace("x = concat", "x = input -> skip  y = concat")
+        .replace("(input, input)", "(x, x)");
+    let error = Space::parse("t", &doubling).unwrap_err();
+    assert!(
+        rendered(&error).contains("its output has"),
+        "{}",
+        rendered(&error)
+    );
+}
