@@ -425,11 +425,10 @@ fn sizes_beyond_counting_are_told_at_their_place() {
         );
     }
     // Channels that double in each round end in an error, not in a wrap.
-    let doubling = "space t\ninput image 3x8x8\nnetwork { repeat 60 { x = concat(input, input) } }";
-    let doubling = doubling
-        .replace("x = concat", "x = input -> skip  y = concat")
-        .replace("(input, input)", "(x, x)");
-    let error = Space::parse("t", &doubling).unwrap_err();
+    let doubling =
+        "space t\ninput image 3x8x8\nblock twice { x = input -> skip y = concat(x, input) }
+        network { repeat 60 { twice } }";
+    let error = Space::parse("t", doubling).err().expect("too large");
     assert!(
         rendered(&error).contains("its output has"),
         "{}",
