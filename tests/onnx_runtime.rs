@@ -8,8 +8,8 @@ mod common;
 use bespoke::device::infer;
 use bespoke::network::onnx::{Batch, OPSETS, OnnxOptions, export};
 use bespoke::network::{
-    Activation, Array, Attention, Conv, Conv1d, Network, NodeId, Op, PoolKind, Shape, StateSpace,
-    Weights,
+    Activation, Array, Attention, Conv, Conv1d, Network, NodeId, Op, PoolKind, Relative, Shape,
+    StateSpace, Weights,
 };
 use common::{check_cases, python, skip, write_case};
 use rand::{RngExt, SeedableRng};
@@ -93,15 +93,26 @@ fn every_vision_transformer_operator() -> Network {
     let windowed = push(attention(3, 3, 4, false), &[x, y, z]);
     let keys = push(Op::Conv(Conv::same(2, 1, 1)), &[x]);
     let whole = push(attention(3, 1, 0, false), &[x, keys, keys]);
+    let whole_heads = Attention {
+        heads: 3,
+        kv_heads: 3,
+        window: 0,
+        causal: false,
+    };
+    let relative = |distance, grid| Op::RelativeAttention(whole_heads, Relative { distance, grid });
+    let near = push(relative(3, false), &[x, y, z]);
     let linear_map = Op::LinearAttention {
         heads: 2,
         causal: false,
     };
     let mixed = push(linear_map, &[x, y, z]);
-    let sum = push(Op::Add, &[windowed, whole, mixed]);
+    let sum = push(Op::Add, &[windowed, whole, near, mixed]);
     let tokens = push(Op::ToTokens, &[sum]);
     let tokens = push(Op::ClassToken, &[tokens]);
     let tokens = push(Op::Position, &[tokens]);
+    let near = push(relative(5, true), &[tokens, tokens, tokens]);
+    let row = push(relative(9, false), &[tokens, tokens, tokens]);
+    let tokens = push(Op::Add, &[tokens, near, row]);
     let tokens = push(Op::BatchNorm, &[tokens]);
     let grouped = push(Op::GroupNorm { groups: 2 }, &[tokens]);
     let wide = push(Op::Concat, &[tokens, grouped]);

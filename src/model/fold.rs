@@ -63,6 +63,8 @@ pub fn fold_batch_norm(
                 Role::Bias,
                 Role::LogDecay,
                 Role::Skip,
+                Role::RelativeKeys,
+                Role::RelativeValues,
                 Role::RunningMean,
                 Role::RunningVar,
             ] {

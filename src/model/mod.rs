@@ -18,7 +18,9 @@ use burn::backend::DispatchDevice;
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
-use crate::network::{Activation, Array, Network, Op, ParamSpec, Shape, Weights, WeightsError};
+use crate::network::{
+    Activation, Array, Attention, Network, Op, ParamSpec, Shape, Weights, WeightsError,
+};
 
 pub use backend::{Backend, BackendError};
 pub use engine::BurnEngine;
@@ -299,12 +301,12 @@ impl Model {
                     sequence::group_norm(x, groups, scale, shift)
                 })
             }
-            Op::Attention(attention) => {
-                let operands = self.operands(first, inputs);
-                let map = step.from.spatial();
-                let window = attention.windows(step.from);
-                let out = sequence::attention(attention, operands, map, window);
-                sequence::unrows(out, self.layout, map)
+            Op::Attention(attention) => self.attend(step, attention, None, first, inputs),
+            Op::RelativeAttention(attention, relative) => {
+                let values = step.relative_values.expect("distances have embeddings");
+                let tables = [self.table(step), self.filters[values].val()];
+                let distances = sequence::Distances::new(relative, step.from, tables);
+                self.attend(step, attention, Some(distances), first, inputs)
             }
             Op::LinearAttention { heads, causal } => {
                 let operands = self.operands(first, inputs);
@@ -345,6 +347,21 @@ impl Model {
         }
     }
 
+    fn attend(
+        &self,
+        step: &Step,
+        attention: Attention,
+        distances: Option<sequence::Distances>,
+        queries: Tensor<4>,
+        others: Vec<Tensor<4>>,
+    ) -> Tensor<4> {
+        let operands = self.operands(queries, others);
+        let map = step.from.spatial();
+        let window = attention.windows(step.from);
+        let out = sequence::attention(attention, distances, operands, map, window);
+        sequence::unrows(out, self.layout, map)
+    }
+
     /// Applies an operator of rows between two layouts.
     fn by_rows(
         &self,
@@ -369,7 +386,7 @@ impl Model {
         (self.vectors[scale].val(), shift)
     }
 
-    /// The learned table of embeddings, positions or a class token.
+    /// The learned table of embeddings, positions, distances or a class token.
     fn table(&self, step: &Step) -> Tensor<4> {
         self.filters[step.filter.expect("a table is learned")].val()
     }

@@ -36,6 +36,8 @@ pub(super) struct Step {
     pub bias: Option<usize>,
     /// Scale of a normalisation.
     pub scale: Option<usize>,
+    /// What distances add to values; what they add to keys is the filter.
+    pub relative_values: Option<usize>,
     /// Logarithms of the rates of decay of a state space.
     pub log_decay: Option<usize>,
     /// Factors by which a state space passes its input on.
@@ -68,11 +70,11 @@ impl Plan {
         let slots: Vec<Slot> = specs
             .iter()
             .map(|spec| match spec.role {
-                Role::Weight if spec.dims.len() > 1 => Slot::Filter(next(&mut filters)),
-                Role::Weight | Role::Bias | Role::LogDecay | Role::Skip => {
-                    Slot::Vector(next(&mut vectors))
+                Role::Weight | Role::RelativeKeys | Role::RelativeValues if spec.dims.len() > 1 => {
+                    Slot::Filter(next(&mut filters))
                 }
                 Role::RunningMean | Role::RunningVar => Slot::Statistic(next(&mut statistics)),
+                _ => Slot::Vector(next(&mut vectors)),
             })
             .collect();
         let consumers = network.consumers();
@@ -110,6 +112,7 @@ impl Plan {
                 filter: None,
                 bias: None,
                 scale: None,
+                relative_values: None,
                 log_decay: None,
                 skip: None,
                 statistics: None,
@@ -118,6 +121,7 @@ impl Plan {
             let mut mean = None;
             for (spec, slot) in specs.iter().zip(&slots).filter(|(s, _)| s.node.0 == index) {
                 match (*slot, spec.role) {
+                    (Slot::Filter(i), Role::RelativeValues) => step.relative_values = Some(i),
                     (Slot::Filter(i), _) => step.filter = Some(i),
                     (Slot::Vector(i), Role::Bias) => step.bias = Some(i),
                     (Slot::Vector(i), Role::LogDecay) => step.log_decay = Some(i),

@@ -19,7 +19,7 @@ mod tables;
 mod topology;
 mod weights;
 
-pub use attention::Attention;
+pub use attention::{Attention, Relative};
 pub use cost::Costs;
 pub use hash::NetworkHash;
 pub use op::{Activation, Conv, Op, PoolKind, ShapeError};

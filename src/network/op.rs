@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::attention::{Attention, attend};
+use super::attention::{Attention, Relative, attend, attend_relative};
 use super::sequence::{Conv1d, StateSpace, convolve, scan};
 use super::shape::Shape;
 
@@ -161,6 +161,10 @@ pub enum Op {
     /// Scaled dot-product attention of queries, keys and values, which are its
     /// three inputs; the projections around it are linear layers of their own.
     Attention(Attention),
+    /// The same with learned embeddings of distances between positions: of queries
+    /// and keys, those of a pair count towards its score; those of values are
+    /// mixed as the values are.
+    RelativeAttention(Attention, Relative),
     /// Attention linear in the length: the softmax replaced by the feature map
     /// `elu(x) + 1` (Katharopoulos et al. 2020, arXiv 2006.16236). Inputs:
     /// queries, keys, values.
@@ -228,7 +232,9 @@ impl Op {
             Op::Input => inputs.is_empty(),
             Op::Add | Op::Concat => !inputs.is_empty(),
             Op::Mul | Op::StateSpace(_) => inputs.len() == 2,
-            Op::Attention(_) | Op::LinearAttention { .. } => inputs.len() == 3,
+            Op::Attention(_) | Op::RelativeAttention(..) | Op::LinearAttention { .. } => {
+                inputs.len() == 3
+            }
             _ => inputs.len() == 1,
         };
         if !arity_ok {
@@ -419,6 +425,9 @@ impl Op {
                 )),
             },
             Op::Attention(attention) => attend(attention, inputs).or_else(fail),
+            Op::RelativeAttention(attention, relative) => {
+                attend_relative(attention, relative, inputs).or_else(fail)
+            }
             Op::LinearAttention { heads, causal } => {
                 if let Shape::Image { .. } = inputs[0]
                     && causal
@@ -558,13 +567,16 @@ impl fmt::Display for Op {
             Op::LayerNorm => write!(f, "layernorm"),
             Op::RmsNorm => write!(f, "rmsnorm"),
             Op::GroupNorm { groups } => write!(f, "groupnorm({groups})"),
-            Op::Attention(a) => {
+            Op::Attention(a) | Op::RelativeAttention(a, _) => {
                 write!(f, "attention({} heads", a.heads)?;
                 if a.kv_heads != a.heads {
                     write!(f, ", {} of keys", a.kv_heads)?;
                 }
                 if a.window > 0 {
                     write!(f, ", window {}", a.window)?;
+                }
+                if let Op::RelativeAttention(_, relative) = self {
+                    write!(f, ", relative {}", relative.distance)?;
                 }
                 write!(f, "{})", if a.causal { ", causal" } else { "" })
             }

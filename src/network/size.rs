@@ -60,6 +60,12 @@ impl Op {
             Op::Linear { out_features, .. } => wide_elements(inputs[0]) * wide(out_features),
             // Queries with keys, then the weights with the values.
             Op::Attention(a) => 2 * out * wide(a.reach(inputs[0])),
+            // The same, and queries with the embeddings of each distance, weights
+            // summed by distance with those of values.
+            Op::RelativeAttention(a, relative) => {
+                let entries = relative.axes(output) * relative.entries(output);
+                2 * out * (wide(a.reach(inputs[0])) + wide(entries))
+            }
             // Keys with values to a state a head, then queries with the states,
             // and the normaliser.
             Op::LinearAttention { heads, .. } => {
@@ -91,6 +97,11 @@ impl Op {
                 let weights = wide(features(inputs[0])) * wide(out_features);
                 with_bias(weights, out_features, bias)
             }
+            // Of keys and of values, for each entry as wide as a head.
+            Op::RelativeAttention(a, relative) => {
+                let entries = relative.axes(inputs[0]) * relative.entries(inputs[0]);
+                2 * wide(entries) * (channels / wide(a.heads.max(1)))
+            }
             // Decay, skip and the bias of the step size.
             Op::StateSpace(space) => 3 * wide(space.heads),
             Op::BatchNorm | Op::LayerNorm | Op::GroupNorm { .. } => 2 * channels,
@@ -106,6 +117,12 @@ impl Op {
             Op::Attention(a) => {
                 let (height, width) = input.spatial();
                 wide(a.heads) * wide(height) * wide(width) * wide(a.reach(input))
+            }
+            Op::RelativeAttention(a, _) => {
+                let pairs = wide(a.reach(input)).pow(2);
+                // And the embeddings of all pairs, of keys and of values.
+                let head = wide(input.channels() / a.heads.max(1));
+                pairs.saturating_mul(wide(a.heads) + 2 * head)
             }
             Op::LinearAttention { heads, causal } => {
                 let channels = wide(input.channels());

@@ -353,3 +353,51 @@ fn sizes_beyond_counting_are_refused_and_never_wrap() {
     };
     assert!(Op::Conv(far).infer(&[Shape::image(1, 1, 1)]).is_err());
 }
+
+#[test]
+fn relative_positions_have_the_tables_of_autoformer() {
+    let attention = Attention {
+        heads: 3,
+        kv_heads: 3,
+        window: 0,
+        causal: false,
+    };
+    let op = |distance, grid| Op::RelativeAttention(attention, Relative { distance, grid });
+    // 14 x 14 patches behind a class token: 30 embeddings of 64 channels, of two
+    // axes, of keys and of values (Chen et al. 2021 and their code).
+    let tokens = Shape::tokens(197, 192);
+    assert_eq!(op(14, true).infer(&[tokens; 3]), Ok(tokens));
+    assert_eq!(op(14, true).params(&[tokens; 3]), 2 * 2 * 30 * 64);
+    assert_eq!(op(14, false).params(&[tokens; 3]), 2 * 29 * 64);
+    let plain = Op::Attention(attention).macs(&[tokens; 3], tokens);
+    let more = op(14, true).macs(&[tokens; 3], tokens) - plain;
+    assert_eq!(more, 2 * 197 * 192 * 60);
+    let indices = Relative {
+        distance: 1,
+        grid: true,
+    }
+    .indices(Shape::tokens(5, 3));
+    // Class token, then 2 x 2 pixels.
+    assert_eq!(indices[0][..5], [0; 5]);
+    assert_eq!(indices[0][5..10], [0, 2, 2, 3, 3]);
+    assert_eq!(indices[1][5..10], [0, 2, 3, 2, 3]);
+    let error = |op: Op, shape: Shape| op.infer(&[shape; 3]).unwrap_err().to_string();
+    insta::assert_snapshot!(
+        error(op(14, true), Shape::tokens(12, 192)),
+        @"attention(3 heads, relative 14) does not fit: 12 tokens are no square image, with or without a class token"
+    );
+    let windowed = Op::RelativeAttention(
+        Attention {
+            window: 4,
+            ..attention
+        },
+        Relative {
+            distance: 4,
+            grid: false,
+        },
+    );
+    insta::assert_snapshot!(
+        error(windowed, Shape::tokens(12, 192)),
+        @"attention(3 heads, window 4, relative 4) does not fit: relative positions go with attention to the whole, not with windows"
+    );
+}

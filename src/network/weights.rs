@@ -23,6 +23,11 @@ pub enum Role {
     LogDecay,
     /// Of a state space, each head's factor of the input, `D` of Mamba-2.
     Skip,
+    /// Of relative attention, `[axes, entries, channels of a head]`: what
+    /// distances add to keys.
+    RelativeKeys,
+    /// The same of values.
+    RelativeValues,
     /// `[C]`; a statistic, not a learned parameter.
     RunningMean,
     /// `[C]`; a statistic, not a learned parameter.
@@ -36,6 +41,8 @@ impl Role {
             Role::Bias => "bias",
             Role::LogDecay => "log_decay",
             Role::Skip => "skip",
+            Role::RelativeKeys => "relative_keys",
+            Role::RelativeValues => "relative_values",
             Role::RunningMean => "running_mean",
             Role::RunningVar => "running_var",
         }
@@ -94,6 +101,12 @@ impl Network {
                     need(Role::Weight, vec![c.out_channels, fan, c.kernel]);
                     if c.bias {
                         need(Role::Bias, vec![c.out_channels]);
+                    }
+                }
+                Op::RelativeAttention(a, relative) => {
+                    let (axes, entries) = (relative.axes(input), relative.entries(input));
+                    for role in [Role::RelativeKeys, Role::RelativeValues] {
+                        need(role, vec![axes, entries, input.channels() / a.heads]);
                     }
                 }
                 Op::StateSpace(space) => {
@@ -172,7 +185,7 @@ fn inverse_softplus(y: f32) -> f32 {
 
 impl Weights {
     /// He-initialised weights (He et al. 2015), unit normalisations, zero biases;
-    /// embeddings, positions and class tokens with a deviation of 0.02 (as in
+    /// embeddings, positions (relative ones too) and class tokens with a deviation of 0.02 (as in
     /// the GPT and ViT papers); state spaces as Mamba-2's. Equal seeds give equal weights on every platform.
     pub fn random(network: &Network, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -192,6 +205,12 @@ impl Weights {
                         true => 0.02 * 3f32.sqrt(),
                         false => (6.0 / fan_in as f32).sqrt(),
                     };
+                    (0..spec.elements())
+                        .map(|_| rng.random_range(-bound..bound))
+                        .collect()
+                }
+                Role::RelativeKeys | Role::RelativeValues => {
+                    let bound = 0.02 * 3f32.sqrt();
                     (0..spec.elements())
                         .map(|_| rng.random_range(-bound..bound))
                         .collect()

@@ -394,9 +394,10 @@ impl Fusion {
             Op::GlobalPool { .. } => (KernelKind::GlobalPool, 1, 1, 1),
             // At every position: what a pointwise convolution does.
             Op::Linear { .. } if node.shape.length() > 1 => (KernelKind::Pointwise, 1, 1, 1),
-            Op::Attention(_) | Op::LinearAttention { .. } | Op::StateSpace(_) => {
-                (KernelKind::Pointwise, 1, 1, 1)
-            }
+            Op::Attention(_)
+            | Op::RelativeAttention(..)
+            | Op::LinearAttention { .. }
+            | Op::StateSpace(_) => (KernelKind::Pointwise, 1, 1, 1),
             Op::Linear { .. } => (KernelKind::Linear, 1, 1, 1),
             Op::Add | Op::Mul if node.inputs.len() == 1 => return None,
             Op::Add | Op::Mul => (KernelKind::Elementwise, 1, 1, 1),

@@ -4,7 +4,7 @@
 
 use super::step::Value;
 use crate::network::{
-    Activation, Attention, Conv, Conv1d, Network, NodeId, Op, PoolKind, Shape, StateSpace,
+    Activation, Attention, Conv, Conv1d, Network, NodeId, Op, PoolKind, Relative, Shape, StateSpace,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,7 +190,9 @@ pub const SIGNATURES: [Signature; 34] = [
             int("window", 0),
             flag("causal", false),
             flag("rope", false),
-            flag("bias", true)
+            flag("bias", true),
+            int("relative", 0),
+            flag("grid", false)
         ]
     ),
     signature!(
@@ -467,7 +469,12 @@ impl OpKind {
                 };
                 let head = HeadShape::of(shape, heads, size(1, 0)?)?;
                 let rotary = flag(5)?;
-                let core = Op::Attention(attention);
+                let grid = flag(8)?;
+                let core = match size(7, 0)? {
+                    0 if grid => return Err("`grid` goes with `relative` positions".into()),
+                    0 => Op::Attention(attention),
+                    distance => Op::RelativeAttention(attention, Relative { distance, grid }),
+                };
                 head.attend(net, at, kv_heads, core, rotary, flag(6)?)
             }
             OpKind::LinearAttention => {

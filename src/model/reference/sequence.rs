@@ -3,7 +3,7 @@
 
 use ndarray::{Array3, ArrayD};
 
-use crate::network::{Attention, Conv1d, Op, Role, StateSpace};
+use crate::network::{Attention, Conv1d, Op, Relative, Role, StateSpace};
 
 /// One output value at channel `c` of position `(oy, ox)`.
 pub(super) fn value(
@@ -36,7 +36,21 @@ pub(super) fn value(
             let normal = normal(x[[c, oy, ox]], mean(&group), &group);
             normal * param(Role::Weight).unwrap()[[c]] + param(Role::Bias).unwrap()[[c]]
         }
-        Op::Attention(a) => attend(a, inputs, [c, oy, ox]),
+        Op::Attention(a) => attend(a, inputs, &|_, _, _| (0.0, 0.0), [c, oy, ox]),
+        Op::RelativeAttention(a, relative) => {
+            let [keys, values] =
+                [Role::RelativeKeys, Role::RelativeValues].map(|role| param(role).unwrap());
+            // What the distance between two places adds to a channel of a head.
+            let near = |query: (usize, usize), key: (usize, usize), i: usize| {
+                let (mut k, mut v) = (0.0, 0.0);
+                for (axis, entry) in distances(relative, (height, width), query, key) {
+                    k += keys[[axis, entry, i]];
+                    v += values[[axis, entry, i]];
+                }
+                (k, v)
+            };
+            attend(a, inputs, &near, [c, oy, ox])
+        }
         Op::LinearAttention { heads, causal } => {
             let dim = channels / heads;
             let head = c / dim * dim..(c / dim + 1) * dim;
@@ -141,7 +155,37 @@ fn scan(
     out
 }
 
-fn attend(a: Attention, inputs: &[&Array3<f64>], [c, oy, ox]: [usize; 3]) -> f64 {
+/// The entry of each axis for a pair of places.
+fn distances(
+    relative: Relative,
+    (height, width): (usize, usize),
+    query: (usize, usize),
+    key: (usize, usize),
+) -> Vec<(usize, usize)> {
+    let clipped = |from: usize, to: usize| {
+        let reach = relative.distance as i64;
+        ((to as i64 - from as i64).max(-reach).min(reach) + reach) as usize
+    };
+    if height > 1 {
+        return vec![(0, clipped(query.0, key.0)), (1, clipped(query.1, key.1))];
+    }
+    if !relative.grid {
+        return vec![(0, clipped(query.1, key.1))];
+    }
+    let side = (width as f64).sqrt() as usize;
+    let class = usize::from(side * side != width);
+    if class == 1 && (query.1 == 0 || key.1 == 0) {
+        return vec![(0, 0), (1, 0)];
+    }
+    let (q, k) = (query.1 - class, key.1 - class);
+    let rows = clipped(q / side, k / side) + class;
+    vec![(0, rows), (1, clipped(q % side, k % side) + class)]
+}
+
+/// For two places and a channel of a head, what is added to the key and the value.
+type Near<'a> = &'a dyn Fn((usize, usize), (usize, usize), usize) -> (f64, f64);
+
+fn attend(a: Attention, inputs: &[&Array3<f64>], near: Near<'_>, [c, oy, ox]: [usize; 3]) -> f64 {
     let [queries, keys, values] = inputs else {
         unreachable!("attention has three inputs")
     };
@@ -157,9 +201,13 @@ fn attend(a: Attention, inputs: &[&Array3<f64>], [c, oy, ox]: [usize; 3]) -> f64
             let seen = same(x, ox) && (sequence || same(y, oy)) && !(a.causal && x > ox);
             if seen {
                 let product: f64 = (0..dim)
-                    .map(|i| queries[[head * dim + i, oy, ox]] * keys[[kv_head * dim + i, y, x]])
+                    .map(|i| {
+                        let key = keys[[kv_head * dim + i, y, x]];
+                        queries[[head * dim + i, oy, ox]] * (key + near((oy, ox), (y, x), i).0)
+                    })
                     .sum();
                 let value = values[[kv_head * dim + c % dim, y, x]];
+                let value = value + near((oy, ox), (y, x), c % dim).1;
                 scores.push((product / (dim as f64).sqrt(), value));
             }
         }

@@ -2,7 +2,7 @@
 //! differences of the reference.
 
 use super::*;
-use crate::network::{Attention, Conv1d, StateSpace};
+use crate::network::{Attention, Conv1d, Relative, StateSpace};
 
 fn attention(heads: usize, kv_heads: usize, window: usize, causal: bool) -> Op {
     Op::Attention(Attention {
@@ -81,6 +81,31 @@ fn attention_of_every_kind() {
         ),
     ] {
         check(&attending(map, core, kv));
+    }
+}
+
+#[test]
+fn attention_with_relative_positions() {
+    let relative = |heads: usize, kv_heads: usize, causal, distance, grid| {
+        let attention = Attention {
+            heads,
+            kv_heads,
+            window: 0,
+            causal,
+        };
+        Op::RelativeAttention(attention, Relative { distance, grid })
+    };
+    for (input, core, kv) in [
+        (Shape::tokens(7, 5), relative(3, 3, false, 2, false), 12),
+        (Shape::tokens(6, 5), relative(4, 2, true, 9, false), 6),
+        // A square image of 3x3 tokens, and one behind a class token.
+        (Shape::tokens(9, 5), relative(2, 1, false, 1, true), 6),
+        (Shape::tokens(10, 5), relative(2, 2, false, 2, true), 12),
+        (Shape::image(5, 2, 4), relative(3, 3, false, 2, false), 12),
+    ] {
+        let net = attending(input, core, kv);
+        check(&net);
+        check_differences(&net, 2);
     }
 }
 

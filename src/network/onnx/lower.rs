@@ -197,7 +197,12 @@ impl<'a> Lowering<'a> {
                 self.group_norm(&name, groups, node.shape, inputs, output);
             }
             Op::Attention(attention) => {
-                self.attention(&name, attention, node.shape, inputs, output);
+                self.attention(&name, attention, None, node.shape, inputs, output);
+            }
+            Op::RelativeAttention(attention, relative) => {
+                let inputs = self.with_params(inputs, id)?;
+                let relative = Some(relative);
+                self.attention(&name, attention, relative, node.shape, inputs, output);
             }
             Op::LinearAttention { heads, causal } => {
                 self.linear_attention(&name, heads, causal, node.shape, inputs, output);
@@ -467,7 +472,7 @@ fn label(op: &Op) -> String {
         Op::LayerNorm => "layernorm".into(),
         Op::RmsNorm => "rmsnorm".into(),
         Op::GroupNorm { .. } => "groupnorm".into(),
-        Op::Attention(_) => "attention".into(),
+        Op::Attention(_) | Op::RelativeAttention(..) => "attention".into(),
         Op::LinearAttention { .. } => "linear_attention".into(),
         Op::StateSpace(_) => "ssm".into(),
         Op::Rotary { .. } => "rotary".into(),

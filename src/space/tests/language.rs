@@ -435,3 +435,17 @@ fn sizes_beyond_counting_are_told_at_their_place() {
         rendered(&error)
     );
 }
+
+#[test]
+fn attention_takes_relative_positions() {
+    let space = over_sequence(
+        "26x24",
+        "attention(3, relative: {0, 2, 4}) attention(2, relative 5, grid true)",
+    )
+    .unwrap();
+    assert_eq!(enumerated(&space), 3);
+    let wrong = |body: &str| rendered(&over_sequence("24x24", body).unwrap_err());
+    assert!(wrong("attention(3, grid true)").contains("`grid` goes with `relative`"));
+    assert!(wrong("attention(3, relative 2, grid true)").contains("no square image"));
+    assert!(wrong("attention(3, relativ 2)").contains("did you mean `relative`?"));
+}
