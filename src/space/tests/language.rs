@@ -428,7 +428,7 @@ fn sizes_beyond_counting_are_told_at_their_place() {
     let doubling =
         "space t\ninput image 3x8x8\nblock twice { x = input -> skip y = concat(x, input) }
         network { repeat 60 { twice } }";
-    let error = Space::parse("t", doubling).err().expect("too large");
+    let error = Space::parse("t", doubling).expect_err("too large");
     assert!(
         rendered(&error).contains("its output has"),
         "{}",
