@@ -33,13 +33,15 @@ pub(super) fn conv1d(
     bias: Option<Tensor<1>>,
 ) -> Tensor<4> {
     let [n, c, _, _] = x.dims();
-    let device = x.device().without_autodiff();
-    let zeros = |length| Tensor::zeros([n, c, 1, length], &device);
     let [before, after] = conv.padding;
-    // Zeros on both sides alike are the operator's own.
-    let (x, padding) = match before == after {
-        true => (x, before),
-        false => (Tensor::cat(vec![zeros(before), x, zeros(after)], 3), 0),
+    // As many zeros as both sides have are the operator's own, the rest is put on.
+    let padding = before.min(after);
+    let device = x.device();
+    let zeros = |count| Tensor::zeros([n, c, 1, count], &device);
+    let x = match (before - padding, after - padding) {
+        (0, 0) => x,
+        (more, 0) => Tensor::cat(vec![zeros(more), x], 3),
+        (_, more) => Tensor::cat(vec![x, zeros(more)], 3),
     };
     let options = ConvOptions::new(
         [1, conv.stride],

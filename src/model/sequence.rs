@@ -107,7 +107,7 @@ impl Distances {
                 let table = table.clone().narrow(0, axis, 1).reshape([entries, dim]);
                 let indices: Vec<i64> = indices.iter().map(|i| *i as i64).collect();
                 let count = indices.len();
-                let device = table.device().without_autodiff();
+                let device = table.device();
                 let data = TensorData::new(indices, [count]);
                 let places = count.isqrt();
                 table
