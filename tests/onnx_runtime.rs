@@ -8,7 +8,8 @@ mod common;
 use bespoke::device::infer;
 use bespoke::network::onnx::{Batch, OPSETS, OnnxOptions, export};
 use bespoke::network::{
-    Activation, Array, Attention, Conv, Network, NodeId, Op, PoolKind, Shape, Weights,
+    Activation, Array, Attention, Conv, Conv1d, Network, NodeId, Op, PoolKind, Relative, Shape,
+    StateSpace, Weights,
 };
 use common::{check_cases, python, skip, write_case};
 use rand::{RngExt, SeedableRng};
@@ -92,15 +93,26 @@ fn every_vision_transformer_operator() -> Network {
     let windowed = push(attention(3, 3, 4, false), &[x, y, z]);
     let keys = push(Op::Conv(Conv::same(2, 1, 1)), &[x]);
     let whole = push(attention(3, 1, 0, false), &[x, keys, keys]);
+    let whole_heads = Attention {
+        heads: 3,
+        kv_heads: 3,
+        window: 0,
+        causal: false,
+    };
+    let relative = |distance, grid| Op::RelativeAttention(whole_heads, Relative { distance, grid });
+    let near = push(relative(3, false), &[x, y, z]);
     let linear_map = Op::LinearAttention {
         heads: 2,
         causal: false,
     };
     let mixed = push(linear_map, &[x, y, z]);
-    let sum = push(Op::Add, &[windowed, whole, mixed]);
+    let sum = push(Op::Add, &[windowed, whole, near, mixed]);
     let tokens = push(Op::ToTokens, &[sum]);
     let tokens = push(Op::ClassToken, &[tokens]);
     let tokens = push(Op::Position, &[tokens]);
+    let near = push(relative(5, true), &[tokens, tokens, tokens]);
+    let row = push(relative(9, false), &[tokens, tokens, tokens]);
+    let tokens = push(Op::Add, &[tokens, near, row]);
     let tokens = push(Op::BatchNorm, &[tokens]);
     let grouped = push(Op::GroupNorm { groups: 2 }, &[tokens]);
     let wide = push(Op::Concat, &[tokens, grouped]);
@@ -155,6 +167,47 @@ fn every_language_operator() -> Network {
     net
 }
 
+/// Every operator over the positions of a sequence: convolutions, pools, and
+/// state spaces in one chunk and in several.
+fn every_recurrent_operator() -> Network {
+    let mut net = Network::new(Shape::tokens(48, 10));
+    let mut push = |op, inputs: &[NodeId]| net.push(op, inputs).unwrap();
+    let linear = |out_features, bias| Op::Linear { out_features, bias };
+    let convolved = |conv: Conv1d| Op::Conv1d(conv);
+    let x = push(convolved(Conv1d::same(24, 5, 1).bias(true)), &[NodeId(0)]);
+    let x = push(Op::BatchNorm, &[x]);
+    let x = push(Op::Activation(Activation::Relu), &[x]);
+    let causal = Conv1d::same(24, 4, 1).dilation(3).groups(24).causal();
+    let grouped = Conv1d::same(24, 3, 1).groups(4);
+    let a = push(convolved(causal), &[x]);
+    let b = push(convolved(grouped), &[x]);
+    let x = push(Op::Add, &[a, b]);
+    let mut sums = Vec::new();
+    for (heads, state) in [(4, 2), (2, 9)] {
+        let space = StateSpace { heads, state };
+        let xbc = push(linear(12 + 2 * state, false), &[x]);
+        let xbc = push(Op::Activation(Activation::Swish), &[xbc]);
+        let step = push(linear(heads, false), &[x]);
+        sums.push(push(Op::StateSpace(space), &[xbc, step]));
+    }
+    assert_eq!(StateSpace { heads: 4, state: 2 }.chunk(48, 3), 8);
+    let x = push(Op::Add, &sums);
+    let x = push(Op::RmsNorm, &[x]);
+    let strided = push(convolved(Conv1d::same(12, 3, 2)), &[x]);
+    let zero = push(Op::Zero { stride: 2 }, &[x]);
+    let pools = [PoolKind::Max, PoolKind::Avg].map(|kind| {
+        let pool = Op::Pool {
+            kind,
+            kernel: 3,
+            stride: 2,
+            padding: 1,
+        };
+        push(pool, &[x])
+    });
+    push(Op::Add, &[strided, zero, pools[0], pools[1]]);
+    net
+}
+
 /// Random weights whose biases and statistics are not the trivial ones.
 fn trained_looking(network: &Network, seed: u64) -> Weights {
     let mut weights = Weights::random(network, seed);
@@ -191,6 +244,7 @@ fn onnxruntime_and_tract_agree_on_every_operator_and_set() {
         ("maps", every_operator()),
         ("vision", every_vision_transformer_operator()),
         ("language", every_language_operator()),
+        ("recurrent", every_recurrent_operator()),
     ];
     for (name, network, opset) in networks
         .iter()

@@ -31,8 +31,8 @@ fn every_space_has_its_known_size() {
     let darts_cell = power(7, 8) * (3u32 * 6 * 10);
     let ofa_stage = power(9, 2) + power(9, 3) + power(9, 4);
     let vit_layers = power(4, 12) + power(4, 13) + power(4, 14);
-    // Mixers (2 + 1 + 2) with and without feed-forward (3), or that alone.
-    let lm_layer = 5u32 * 3 + 5 + 3;
+    // A layer mixes tokens in 7 ways, has an MLP of 3 ratios, or both.
+    let lm_layer = 7u32 * 3 + 7 + 3;
     let lm_depths: BigUint = (2..=6).map(|depth| power(lm_layer, depth)).sum();
     // Two inverted residuals with two expansions, or a convolution; one or two.
     let unit = 2u32 * 2 + 1;
@@ -79,7 +79,9 @@ fn every_space_has_its_known_size() {
             "2915483667904080",
         ),
         // Two lengths, three widths, two to six layers.
-        ("hybrid-lm", lm_depths * (2u32 * 3), "928588614"),
+        ("hybrid-lm", lm_depths * (2u32 * 3), "5502522630"),
+        // Width; for each of three stages four kernels, and none or four more.
+        ("kws", power(4 + 4 * 4, 3) * 2u32, "16000"),
         ("quickstart", BigUint::from(own), "1944000"),
         ("cifar10", BigUint::from(own), "1944000"),
     ];
@@ -473,6 +475,34 @@ fn deit_ti() -> Reference {
     }
 }
 
+fn tc_resnet(width: &str, depth: usize) -> Reference {
+    let mut genotype = format!("width={width}");
+    for stage in 1..=3 {
+        genotype += &format!(" s{stage}.halve.kernel=9 s{stage}.repeat.depth={depth}");
+        if depth > 0 {
+            genotype += &format!(" s{stage}.repeat.keep.kernel=9");
+        }
+    }
+    Reference {
+        name: "TC-ResNet14-1.5",
+        space: "kws",
+        genotype,
+        // Choi et al. 2019, table 1: 13.4 M operations, two a
+        // multiply-accumulate, and 305 k parameters.
+        macs: 13.4 / 2.0,
+        params: 0.305,
+    }
+}
+
+#[test]
+fn tc_resnet8_has_its_parameters_with_the_running_statistics() {
+    // Choi et al. 2019, table 1: 66 k and 3.0 M operations.
+    let costs = costs(&tc_resnet("1", 0));
+    assert_eq!((costs.macs, costs.params), (1_522_560, 65_180));
+    let normalised = 16 + 3 * (24 + 32 + 48);
+    assert_eq!(costs.params + 2 * normalised, 65_836);
+}
+
 #[test]
 fn published_networks_cost_what_was_published() {
     for reference in [
@@ -481,6 +511,7 @@ fn published_networks_cost_what_was_published() {
         proxylessnas_mobile(),
         mobilenetv3_large(),
         deit_ti(),
+        tc_resnet("1.5", 1),
     ] {
         let costs = costs(&reference);
         let macs = costs.macs as f64 / 1e6 / reference.macs;

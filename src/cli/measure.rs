@@ -69,7 +69,8 @@ fn measure_all(
     let models: Vec<Deployable> = architectures
         .iter()
         .map(|(a, n)| Deployable::untrained(space.genotype(a), n.clone(), 0))
-        .collect();
+        .collect::<Result<_, _>>()
+        .into_diagnostic()?;
     let mut progress = Progress::default();
     let show = &mut |report: Report<'_>| progress.show(report);
     survey(engine, &models, protocol, seed, show, &|| false)?

@@ -31,9 +31,23 @@ impl Deployable {
 
     /// A network with untrained weights: latency does not depend on their
     /// values as long as they are ordinary numbers.
-    pub fn untrained(name: impl Into<String>, network: Network, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// When this machine has not the memory for it.
+    pub fn untrained(
+        name: impl Into<String>,
+        network: Network,
+        seed: u64,
+    ) -> Result<Self, ProbeError> {
+        let name = name.into();
+        if let Err(reason) = super::fits(&network, 1) {
+            return Err(ProbeError::Memory {
+                network: name,
+                reason,
+            });
+        }
         let weights = Weights::random(&network, seed);
-        Self::new(name, network, weights)
+        Ok(Self::new(name, network, weights))
     }
 
     pub fn name(&self) -> &str {

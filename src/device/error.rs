@@ -36,6 +36,11 @@ pub enum ProbeError {
         field: &'static str,
         reason: &'static str,
     },
+    #[error("the network `{network}` is too large to be measured: {reason}")]
+    Memory {
+        network: String,
+        reason: super::TooLarge,
+    },
     #[error("measuring was stopped before every network had its turn")]
     Stopped,
 }

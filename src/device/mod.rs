@@ -8,6 +8,7 @@ mod engine;
 mod error;
 mod facts;
 mod measurement;
+mod memory;
 mod probe;
 mod profile;
 mod protocol;
@@ -25,6 +26,7 @@ pub use measurement::{
     DRIFT_TOLERANCE, INTERRUPTION_RATIO, Measurement, OUTLIER_TOLERANCE, PASS_TOLERANCE, Pass,
     WIDTH_TOLERANCE, Warning,
 };
+pub use memory::{TooLarge, fits, fits_training};
 pub use probe::{LocalProbe, Probe, measure};
 pub use profile::{Connection, Limits, Profile, ProfileError};
 pub use protocol::{FEWEST_SAMPLES, Protocol};

@@ -27,7 +27,7 @@ impl Reference {
         protocol: &Protocol,
         clock: &dyn Clock,
     ) -> Result<Self, ProbeError> {
-        let model = Deployable::untrained("reference", reference_network(), 0);
+        let model = Deployable::untrained("reference", reference_network(), 0)?;
         let session = engine.load(&model, &RunOptions::default())?;
         Self::from_session(session, protocol, clock)
     }

@@ -105,6 +105,8 @@ pub enum TrainError {
     NotImages { network: Shape, data: Shape },
     #[error("the network tells {network} classes apart, but the data have {data}")]
     Classes { network: usize, data: usize },
+    #[error("the network is too large to be trained: {0}")]
+    Memory(#[from] crate::device::TooLarge),
     #[error("the training configuration cannot work: {0}")]
     Config(String),
     #[error(transparent)]

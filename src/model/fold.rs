@@ -28,7 +28,7 @@ pub fn fold_batch_norm(
         let [reader] = consumers[index][..] else {
             return None;
         };
-        let foldable = matches!(node.op, Op::Conv(_) | Op::Linear { .. })
+        let foldable = matches!(node.op, Op::Conv(_) | Op::Conv1d(_) | Op::Linear { .. })
             && network.output().0 != index
             && matches!(network.node(reader).op, Op::BatchNorm);
         foldable.then_some(reader.0)
@@ -46,6 +46,7 @@ pub fn fold_batch_norm(
         let norm = norm_of(index, node);
         let op = match (node.op, norm) {
             (Op::Conv(conv), Some(_)) => Op::Conv(conv.bias(true)),
+            (Op::Conv1d(conv), Some(_)) => Op::Conv1d(conv.bias(true)),
             (Op::Linear { out_features, .. }, Some(_)) => Op::Linear {
                 out_features,
                 bias: true,
@@ -60,6 +61,10 @@ pub fn fold_batch_norm(
             for role in [
                 Role::Weight,
                 Role::Bias,
+                Role::LogDecay,
+                Role::Skip,
+                Role::RelativeKeys,
+                Role::RelativeValues,
                 Role::RunningMean,
                 Role::RunningVar,
             ] {

@@ -12,12 +12,15 @@ mod plan;
 mod portable;
 mod sequence;
 mod session;
+mod state_space;
 
 use burn::backend::DispatchDevice;
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
-use crate::network::{Activation, Array, Network, Op, ParamSpec, Shape, Weights, WeightsError};
+use crate::network::{
+    Activation, Array, Attention, Network, Op, ParamSpec, Shape, Weights, WeightsError,
+};
 
 pub use backend::{Backend, BackendError};
 pub use engine::BurnEngine;
@@ -57,10 +60,11 @@ enum Layout {
 /// [`Module::valid`] turns the first into the second.
 #[derive(Module, Debug)]
 pub struct Model {
-    /// Of convolutions `[out, in / groups, k, k]`, of linear layers
-    /// `[out, in, 1, 1]`.
+    /// Of convolutions `[out, in / groups, k, k]`, of those over positions `[out,
+    /// in / groups, k, 1]`, of linear layers `[out, in, 1, 1]`.
     filters: Vec<Param<Tensor<4>>>,
-    /// Biases, and the scales and shifts of normalisations.
+    /// Biases, the scales and shifts of normalisations, and what state spaces
+    /// learn.
     vectors: Vec<Param<Tensor<1>>>,
     /// Running means and variances.
     statistics: Vec<RunningState<Tensor<1>>>,
@@ -224,6 +228,13 @@ impl Model {
         match step.op {
             Op::Input => first,
             Op::Conv(conv) => self.convolve(conv, step, first),
+            Op::Conv1d(conv) => {
+                let (filters, bias) = self.filters_and_bias(step);
+                if last {
+                    return cpu::conv1d(conv, first, filters, bias, step.activation);
+                }
+                self.activated(step, portable::conv1d(conv, first, filters, bias))
+            }
             Op::Linear { out_features, bias } => {
                 let conv = crate::network::Conv::same(out_features, 1, 1).bias(bias);
                 self.convolve(conv, step, first)
@@ -237,6 +248,11 @@ impl Model {
                 padding,
             } => {
                 let pool = if last { cpu::pool } else { portable::pool };
+                // A sequence is one row.
+                let (kernel, padding) = match step.from {
+                    Shape::Tokens { .. } => ([1, kernel], [0, padding]),
+                    _ => ([kernel; 2], [padding; 2]),
+                };
                 pool(kind, first, kernel, stride, padding)
             }
             Op::GlobalPool { kind } => {
@@ -285,17 +301,31 @@ impl Model {
                     sequence::group_norm(x, groups, scale, shift)
                 })
             }
-            Op::Attention(attention) => {
-                let operands = self.operands(first, inputs);
-                let map = step.from.spatial();
-                let window = attention.windows(step.from);
-                let out = sequence::attention(attention, operands, map, window);
-                sequence::unrows(out, self.layout, map)
+            Op::Attention(attention) => self.attend(step, attention, None, first, inputs),
+            Op::RelativeAttention(attention, relative) => {
+                let values = step.relative_values.expect("distances have embeddings");
+                let tables = [self.table(step), self.filters[values].val()];
+                let distances = sequence::Distances::new(relative, step.from, tables);
+                self.attend(step, attention, Some(distances), first, inputs)
             }
             Op::LinearAttention { heads, causal } => {
                 let operands = self.operands(first, inputs);
                 let out = sequence::linear_attention(heads, causal, operands);
                 sequence::unrows(out, self.layout, step.from.spatial())
+            }
+            Op::StateSpace(space) => {
+                let steps = inputs.pop().expect("a state space has two inputs");
+                let steps = sequence::rows(steps, self.layout);
+                let vector = |slot: Option<usize>| {
+                    let slot = slot.expect("a state space has its parameters");
+                    self.vectors[slot].val()
+                };
+                let learned = state_space::Learned {
+                    log_decay: vector(step.log_decay),
+                    skip: vector(step.skip),
+                    bias: vector(step.bias),
+                };
+                self.by_rows(step, first, |x| state_space::scan(space, x, steps, learned))
             }
             Op::Rotary { heads } => self.by_rows(step, first, |x| sequence::rotary(x, heads)),
             Op::Embedding { .. } => {
@@ -315,6 +345,21 @@ impl Model {
             // The positions of a map are a sequence already.
             Op::ToTokens => self.by_rows(step, first, |x| x),
         }
+    }
+
+    fn attend(
+        &self,
+        step: &Step,
+        attention: Attention,
+        distances: Option<sequence::Distances>,
+        queries: Tensor<4>,
+        others: Vec<Tensor<4>>,
+    ) -> Tensor<4> {
+        let operands = self.operands(queries, others);
+        let map = step.from.spatial();
+        let window = attention.windows(step.from);
+        let out = sequence::attention(attention, distances, operands, map, window);
+        sequence::unrows(out, self.layout, map)
     }
 
     /// Applies an operator of rows between two layouts.
@@ -341,19 +386,23 @@ impl Model {
         (self.vectors[scale].val(), shift)
     }
 
-    /// The learned table of embeddings, positions or a class token.
+    /// The learned table of embeddings, positions, distances or a class token.
     fn table(&self, step: &Step) -> Tensor<4> {
         self.filters[step.filter.expect("a table is learned")].val()
     }
 
     fn convolve(&self, conv: crate::network::Conv, step: &Step, x: Tensor<4>) -> Tensor<4> {
-        let filters = step.filter.expect("a convolution has filters");
-        let filters = self.filters[filters].val();
-        let bias = step.bias.map(|bias| self.vectors[bias].val());
+        let (filters, bias) = self.filters_and_bias(step);
         match self.layout {
             Layout::ChannelsLast => cpu::conv(conv, x, filters, bias, step.activation),
             Layout::ChannelsFirst => self.activated(step, portable::conv(conv, x, filters, bias)),
         }
+    }
+
+    fn filters_and_bias(&self, step: &Step) -> (Tensor<4>, Option<Tensor<1>>) {
+        let filters = step.filter.expect("a convolution has filters");
+        let bias = step.bias.map(|bias| self.vectors[bias].val());
+        (self.filters[filters].val(), bias)
     }
 
     fn normalise(&self, step: &Step, x: Tensor<4>) -> Tensor<4> {

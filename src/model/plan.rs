@@ -31,10 +31,17 @@ pub(super) struct Step {
     /// Applied to the output by the same step.
     pub activation: Option<Activation>,
     pub filter: Option<usize>,
-    /// Bias of a convolution or linear layer, shift of a normalisation.
+    /// Bias of a convolution or linear layer, shift of a normalisation, bias of
+    /// a state space's step size.
     pub bias: Option<usize>,
     /// Scale of a normalisation.
     pub scale: Option<usize>,
+    /// What distances add to values; what they add to keys is the filter.
+    pub relative_values: Option<usize>,
+    /// Logarithms of the rates of decay of a state space.
+    pub log_decay: Option<usize>,
+    /// Factors by which a state space passes its input on.
+    pub skip: Option<usize>,
     /// Running mean and variance of a normalisation.
     pub statistics: Option<(usize, usize)>,
     /// Values whose last reader this step is.
@@ -63,9 +70,11 @@ impl Plan {
         let slots: Vec<Slot> = specs
             .iter()
             .map(|spec| match spec.role {
-                Role::Weight if spec.dims.len() > 1 => Slot::Filter(next(&mut filters)),
-                Role::Weight | Role::Bias => Slot::Vector(next(&mut vectors)),
+                Role::Weight | Role::RelativeKeys | Role::RelativeValues if spec.dims.len() > 1 => {
+                    Slot::Filter(next(&mut filters))
+                }
                 Role::RunningMean | Role::RunningVar => Slot::Statistic(next(&mut statistics)),
+                _ => Slot::Vector(next(&mut vectors)),
             })
             .collect();
         let consumers = network.consumers();
@@ -81,7 +90,7 @@ impl Plan {
                 let alone = consumers[producer].len() == 1 && network.output().0 != producer;
                 let fusible = matches!(
                     network.nodes()[producer].op,
-                    Op::Conv(_) | Op::Linear { .. } | Op::BatchNorm
+                    Op::Conv(_) | Op::Conv1d(_) | Op::Linear { .. } | Op::BatchNorm
                 );
                 if alone && fusible {
                     let step = steps
@@ -103,14 +112,20 @@ impl Plan {
                 filter: None,
                 bias: None,
                 scale: None,
+                relative_values: None,
+                log_decay: None,
+                skip: None,
                 statistics: None,
                 frees: Vec::new(),
             };
             let mut mean = None;
             for (spec, slot) in specs.iter().zip(&slots).filter(|(s, _)| s.node.0 == index) {
                 match (*slot, spec.role) {
+                    (Slot::Filter(i), Role::RelativeValues) => step.relative_values = Some(i),
                     (Slot::Filter(i), _) => step.filter = Some(i),
                     (Slot::Vector(i), Role::Bias) => step.bias = Some(i),
+                    (Slot::Vector(i), Role::LogDecay) => step.log_decay = Some(i),
+                    (Slot::Vector(i), Role::Skip) => step.skip = Some(i),
                     (Slot::Vector(i), _) => step.scale = Some(i),
                     (Slot::Statistic(i), Role::RunningMean) => mean = Some(i),
                     (Slot::Statistic(i), _) => step.statistics = mean.map(|mean| (mean, i)),

@@ -6,7 +6,7 @@ use burn::tensor::activation as burn_activation;
 use burn::tensor::module;
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 
-use crate::network::{Activation, Conv, PoolKind};
+use crate::network::{Activation, Conv, Conv1d, PoolKind};
 
 /// Convolution with filters `[out, in / groups, k, k]` and bias.
 pub(super) fn conv(
@@ -22,6 +22,34 @@ pub(super) fn conv(
         conv.groups,
     );
     module::conv2d(x, filters, bias, options)
+}
+
+/// Convolution over the positions of `N x C x 1 x L`, with filters `[out, in /
+/// groups, k, 1]` and bias.
+pub(super) fn conv1d(
+    conv: Conv1d,
+    x: Tensor<4>,
+    filters: Tensor<4>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<4> {
+    let [n, c, _, _] = x.dims();
+    let [before, after] = conv.padding;
+    // As many zeros as both sides have are the operator's own, the rest is put on.
+    let padding = before.min(after);
+    let device = x.device();
+    let zeros = |count| Tensor::zeros([n, c, 1, count], &device);
+    let x = match (before - padding, after - padding) {
+        (0, 0) => x,
+        (more, 0) => Tensor::cat(vec![zeros(more), x], 3),
+        (_, more) => Tensor::cat(vec![x, zeros(more)], 3),
+    };
+    let options = ConvOptions::new(
+        [1, conv.stride],
+        [0, padding],
+        [1, conv.dilation],
+        conv.groups,
+    );
+    module::conv2d(x, filters.swap_dims(2, 3), bias, options)
 }
 
 /// Batch normalisation with the batch's own moments. Returns the output, the
@@ -50,21 +78,22 @@ pub(super) fn activate(activation: Activation, x: Tensor<4>) -> Tensor<4> {
     }
 }
 
-/// Pooling with a square window; padding does not count in a mean.
+/// Pooling; padding does not count in a mean.
 pub(super) fn pool(
     kind: PoolKind,
     x: Tensor<4>,
-    kernel: usize,
+    kernel: [usize; 2],
     stride: usize,
-    padding: usize,
+    padding: [usize; 2],
 ) -> Tensor<4> {
+    let around = padding.map(|zeros| (zeros, zeros));
     match kind {
         PoolKind::Max => module::max_pool2d(
             x,
             MaxPoolOptions {
-                kernel_size: [kernel; 2],
+                kernel_size: kernel,
                 stride: [stride; 2],
-                padding: [(padding, padding); 2],
+                padding: around,
                 dilation: [1; 2],
                 ceil_mode: false,
             },
@@ -72,9 +101,9 @@ pub(super) fn pool(
         PoolKind::Avg => module::avg_pool2d(
             x,
             AvgPoolOptions {
-                kernel_size: [kernel; 2],
+                kernel_size: kernel,
                 stride: [stride; 2],
-                padding: [(padding, padding); 2],
+                padding: around,
                 count_include_pad: false,
                 ceil_mode: false,
             },

@@ -6,7 +6,7 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use super::Layout;
-use crate::network::{Attention, rotary_angles, sinusoids};
+use crate::network::{Attention, Relative, Shape, rotary_angles, sinusoids};
 
 /// Added to the variance by normalisation over channels.
 const EPSILON: f64 = 1e-5;
@@ -90,9 +90,50 @@ fn repeated(x: Tensor<4>, times: usize) -> Tensor<4> {
         .reshape([b, h * times, l, d])
 }
 
+/// What distances between positions add to keys and to values, `[L, L, D]`: one
+/// row of each table for each pair of positions.
+pub(super) struct Distances {
+    keys: Tensor<3>,
+    values: Tensor<3>,
+}
+
+impl Distances {
+    /// From tables `[axes, entries, D, 1]`.
+    pub fn new(relative: Relative, shape: Shape, tables: [Tensor<4>; 2]) -> Self {
+        let indices = relative.indices(shape);
+        let [keys, values] = tables.map(|table| {
+            let [_, entries, dim, _] = table.dims();
+            let pairs = indices.iter().enumerate().map(|(axis, indices)| {
+                let table = table.clone().narrow(0, axis, 1).reshape([entries, dim]);
+                let indices: Vec<i64> = indices.iter().map(|i| *i as i64).collect();
+                let count = indices.len();
+                let device = table.device();
+                let data = TensorData::new(indices, [count]);
+                let places = count.isqrt();
+                table
+                    .select(0, Tensor::<1, Int>::from_data(data, &device))
+                    .reshape([places, places, dim])
+            });
+            pairs.reduce(|sum, x| sum + x).expect("at least one axis")
+        });
+        Distances { keys, values }
+    }
+}
+
+/// The product of each position's `[B H, A]` of `[B, H, L, A]` with a matrix of its
+/// own, one of `[L, A, C]`, as `[B, H, L, C]`.
+fn by_position(x: Tensor<4>, matrices: Tensor<3>) -> Tensor<4> {
+    let [b, h, l, a] = x.dims();
+    let [_, _, c] = matrices.dims();
+    let rows = x.permute([2, 0, 1, 3]).reshape([l, b * h, a]);
+    let rows = rows.matmul(matrices).swap_dims(0, 1);
+    rows.reshape([b, h, l, c])
+}
+
 /// Softmax attention on a map of this height and width (a sequence is one row).
 pub(super) fn attention(
     attention: Attention,
+    distances: Option<Distances>,
     [queries, keys, values]: [Tensor<3>; 3],
     (height, width): (usize, usize),
     window: (usize, usize),
@@ -104,7 +145,11 @@ pub(super) fn attention(
     let values = repeated(heads(split(values), attention.kv_heads), group);
     let [_, _, length, dim] = queries.dims();
     let scale = 1.0 / (dim as f64).sqrt();
-    let mut scores = queries.matmul(keys.swap_dims(2, 3)) * scale;
+    let mut scores = queries.clone().matmul(keys.swap_dims(2, 3));
+    if let Some(distances) = &distances {
+        scores = scores + by_position(queries, distances.keys.clone().swap_dims(1, 2));
+    }
+    scores = scores * scale;
     if attention.causal {
         let hidden = Tensor::<2, Bool>::tril_mask([length, length], 0, &scores.device());
         let [b, h, _, _] = scores.dims();
@@ -113,7 +158,12 @@ pub(super) fn attention(
             .expand([b, h, length, length]);
         scores = scores.mask_fill(hidden, f32::NEG_INFINITY);
     }
-    let out = unheads(softmax(scores, 3).matmul(values));
+    let weights = softmax(scores, 3);
+    let mut mixed = weights.clone().matmul(values);
+    if let Some(distances) = distances {
+        mixed = mixed + by_position(weights, distances.values);
+    }
+    let out = unheads(mixed);
     from_windows(out, (height, width), window)
 }
 
@@ -226,7 +276,11 @@ pub(super) fn class_token(x: Tensor<3>, token: Tensor<4>) -> Tensor<3> {
     Tensor::cat(vec![token, x], 1)
 }
 
-fn constant<const D: usize>(data: Vec<f32>, dims: [usize; D], device: &Device) -> Tensor<D> {
+pub(super) fn constant<const D: usize>(
+    data: Vec<f32>,
+    dims: [usize; D],
+    device: &Device,
+) -> Tensor<D> {
     let device = device.clone().without_autodiff();
     Tensor::from_data(TensorData::new(data, dims), &device)
 }

@@ -1,5 +1,6 @@
 //! Softmax attention as an operator: its hyper-parameters, what they mean for a
-//! shape, and which queries, keys and values go together.
+//! shape, which queries, keys and values go together, and where positions stand
+//! to each other.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,112 @@ impl Attention {
     pub fn reach(&self, shape: Shape) -> usize {
         let (height, width) = self.windows(shape);
         height * width
+    }
+}
+
+/// Learned embeddings of the distance between positions, of which both keys and
+/// values get one (Shaw et al. 2018, arXiv 1803.02155); on images one of the
+/// vertical and one of the horizontal distance (AutoFormer, arXiv 2107.00651).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Relative {
+    /// Distances beyond this count as this.
+    pub distance: usize,
+    /// The tokens are the pixels of a square image, row by row, behind a class
+    /// token where there is one more.
+    pub grid: bool,
+}
+
+impl Relative {
+    /// Side lengths of the image that a sequence is, and whether a class token
+    /// stands before it; `None` where its length is no such number.
+    fn square(length: usize) -> Option<(usize, bool)> {
+        let side = |pixels: usize| Some(pixels.isqrt()).filter(|s| *s > 0 && s * s == pixels);
+        let with_class = length.checked_sub(1).and_then(side);
+        with_class
+            .map(|s| (s, true))
+            .or_else(|| side(length).map(|s| (s, false)))
+    }
+
+    /// Columns of the image, and whether a class token stands before it. A
+    /// sequence is one row.
+    fn layout(&self, shape: Shape) -> Option<(usize, bool)> {
+        match shape {
+            Shape::Image { width, .. } => Some((width, false)),
+            Shape::Tokens { length, .. } if self.grid => Self::square(length),
+            other => Some((other.length(), false)),
+        }
+    }
+
+    /// Axes along which there are distances: 2 on images.
+    pub fn axes(&self, shape: Shape) -> usize {
+        match shape {
+            Shape::Image { .. } => 2,
+            _ if self.grid => 2,
+            _ => 1,
+        }
+    }
+
+    /// Embeddings of one axis: of a class token, of the distances.
+    pub fn entries(&self, shape: Shape) -> usize {
+        let class = self.layout(shape).is_some_and(|(_, class)| class);
+        2 * self.distance + 1 + usize::from(class)
+    }
+
+    /// For each axis (the vertical first) the entry for each pair of positions,
+    /// `[queries, keys]`. Where a class token takes part, the first.
+    pub fn indices(&self, shape: Shape) -> Vec<Vec<usize>> {
+        let (height, width) = shape.spatial();
+        let (columns, class) = self.layout(shape).unwrap_or((height * width, false));
+        let places = height * width;
+        let between = |a: usize, b: usize| {
+            let reach = self.distance as isize;
+            (b as isize - a as isize).clamp(-reach, reach) + reach
+        };
+        let entry = |axis: usize, query: usize, key: usize| {
+            if !class {
+                return match axis {
+                    0 => between(query / columns, key / columns),
+                    _ => between(query % columns, key % columns),
+                } as usize;
+            }
+            match (query.checked_sub(1), key.checked_sub(1)) {
+                (Some(q), Some(k)) => match axis {
+                    0 => 1 + between(q / columns, k / columns) as usize,
+                    _ => 1 + between(q % columns, k % columns) as usize,
+                },
+                _ => 0,
+            }
+        };
+        // Along a sequence the one distance is that within its row.
+        let axes = 2 - self.axes(shape)..2;
+        axes.map(|axis| {
+            (0..places * places)
+                .map(|pair| entry(axis, pair / places, pair % places))
+                .collect()
+        })
+        .collect()
+    }
+}
+
+/// The output of attention with distances between positions.
+pub(super) fn attend_relative(
+    attention: Attention,
+    relative: Relative,
+    inputs: &[Shape],
+) -> Result<Shape, String> {
+    let shape = attend(attention, inputs)?;
+    if attention.window > 0 {
+        return Err("relative positions go with attention to the whole, not with windows".into());
+    }
+    if relative.distance == 0 {
+        return Err("relative positions need a distance of at least 1".into());
+    }
+    match relative.layout(shape) {
+        Some(_) => Ok(shape),
+        None => Err(format!(
+            "{} tokens are no square image, with or without a class token",
+            shape.length()
+        )),
     }
 }
 

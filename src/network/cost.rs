@@ -38,7 +38,8 @@ impl Network {
         let mut buffers: Vec<Buffer> = Vec::with_capacity(self.nodes().len());
         for (index, node) in self.nodes().iter().enumerate() {
             let mut count = |inputs: &[Shape]| {
-                macs += node.op.macs(inputs, node.shape);
+                // One operator's counts are bounded, those of very many are not.
+                macs = node.op.macs(inputs, node.shape).saturating_add(macs);
                 let own = node.op.params(inputs);
                 params += own;
                 weight_bytes += packed_bytes(own, node.precision.weights);
@@ -65,6 +66,33 @@ impl Network {
             weight_bytes,
             peak_activation_bytes: self.peak_activation_bytes(&buffers),
         }
+    }
+
+    /// Bytes to make the network with its weights and to run it on so many samples
+    /// in 32-bit floats: the weights as data and in the engine, and activations
+    /// at their peak.
+    pub fn bytes_to_run(&self, samples: u64) -> u64 {
+        let costs = self.costs();
+        let weights = costs.params.saturating_mul(2 * 4);
+        // At full width, whatever widths the nodes carry.
+        let activations = costs
+            .peak_activation_bytes
+            .saturating_mul(32 / self.narrowest());
+        weights.saturating_add(activations.saturating_mul(samples))
+    }
+
+    /// Bytes to train it with batches of so many samples: the weights as data and
+    /// on the device, their gradients and momentum, and every operator's output.
+    pub fn bytes_to_train(&self, samples: u64) -> u64 {
+        let weights = self.costs().params.saturating_mul(4 * 4);
+        let outputs = self.nodes().iter().map(|n| n.shape.elements() as u64);
+        let outputs = outputs.fold(0u64, u64::saturating_add).saturating_mul(4);
+        weights.saturating_add(outputs.saturating_mul(samples))
+    }
+
+    fn narrowest(&self) -> u64 {
+        let widths = self.nodes().iter().map(|n| n.precision.activations);
+        u64::from(widths.min().unwrap_or(32).max(1))
     }
 
     fn peak_activation_bytes(&self, buffers: &[Buffer]) -> u64 {

@@ -12,21 +12,25 @@ mod hash;
 pub mod onnx;
 mod op;
 mod precision;
+mod sequence;
 mod shape;
 mod simplify;
+mod size;
 mod tables;
 mod topology;
 mod weights;
 
-pub use attention::Attention;
+pub use attention::{Attention, Relative};
 pub use build::Builder;
 pub use cost::Costs;
 pub use hash::NetworkHash;
 pub use op::{Activation, Conv, Op, PoolKind, ShapeError};
 pub use precision::Precision;
+pub use sequence::{Conv1d, StateSpace};
 pub use shape::Shape;
 pub use simplify::Simplifier;
-pub use tables::{rotary_angles, sinusoids};
+pub use size::{MAX_MACS, MAX_NUMBERS};
+pub use tables::{causal_mask, rotary_angles, sinusoids};
 pub use topology::Topologies;
 pub use weights::{Array, ParamSpec, Role, Weights, WeightsError};
 

@@ -6,7 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::attention::{Attention, attend};
+use super::attention::{Attention, Relative, attend, attend_relative};
+use super::sequence::{Conv1d, StateSpace, convolve, scan};
 use super::shape::Shape;
 
 /// Element-wise non-linearities.
@@ -110,6 +111,9 @@ pub enum Op {
     /// The network's input; always node 0.
     Input,
     Conv(Conv),
+    /// Convolution over the positions of a sequence.
+    #[serde(rename = "conv1d")]
+    Conv1d(Conv1d),
     /// `y = W x + b` on a flat vector, or on every token of a sequence.
     Linear {
         out_features: usize,
@@ -118,6 +122,7 @@ pub enum Op {
     /// Batch normalisation over channels, epsilon 1e-5.
     BatchNorm,
     Activation(Activation),
+    /// A square window on a map, one of so many positions on a sequence.
     Pool {
         kind: PoolKind,
         kernel: usize,
@@ -136,7 +141,7 @@ pub enum Op {
     /// Concatenation along channels.
     Concat,
     /// Zeros of the input's channels, spatially reduced by `stride`: the "none"
-    /// operator of cell spaces. `Network::simplify` removes what it can.
+    /// operator of cell spaces (of a sequence, the length is reduced). `Network::simplify` removes what it can.
     Zero {
         stride: usize,
     },
@@ -156,6 +161,10 @@ pub enum Op {
     /// Scaled dot-product attention of queries, keys and values, which are its
     /// three inputs; the projections around it are linear layers of their own.
     Attention(Attention),
+    /// The same with learned embeddings of distances between positions: of queries
+    /// and keys, those of a pair count towards its score; those of values are
+    /// mixed as the values are.
+    RelativeAttention(Attention, Relative),
     /// Attention linear in the length: the softmax replaced by the feature map
     /// `elu(x) + 1` (Katharopoulos et al. 2020, arXiv 2006.16236). Inputs:
     /// queries, keys, values.
@@ -163,6 +172,9 @@ pub enum Op {
         heads: usize,
         causal: bool,
     },
+    /// The state space of Mamba-2; its projections, convolution and gate are
+    /// operators of their own.
+    StateSpace(StateSpace),
     /// Rotates the two halves of each head by an angle that grows with the
     /// position (Su et al. 2021, arXiv 2104.09864; base 10,000).
     Rotary {
@@ -196,8 +208,20 @@ pub struct ShapeError {
 }
 
 impl Op {
-    /// Output shape of the operator, or why the inputs do not fit.
+    /// Output shape of the operator, or why the inputs do not fit or what is too
+    /// large to be counted.
     pub fn infer(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
+        let shape = self.infer_shape(inputs)?;
+        match self.excess(inputs, shape) {
+            None => Ok(shape),
+            Some(reason) => Err(ShapeError {
+                op: self.to_string(),
+                reason,
+            }),
+        }
+    }
+
+    fn infer_shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
         let fail = |reason: String| {
             Err(ShapeError {
                 op: self.to_string(),
@@ -207,8 +231,10 @@ impl Op {
         let arity_ok = match self {
             Op::Input => inputs.is_empty(),
             Op::Add | Op::Concat => !inputs.is_empty(),
-            Op::Mul => inputs.len() == 2,
-            Op::Attention(_) | Op::LinearAttention { .. } => inputs.len() == 3,
+            Op::Mul | Op::StateSpace(_) => inputs.len() == 2,
+            Op::Attention(_) | Op::RelativeAttention(..) | Op::LinearAttention { .. } => {
+                inputs.len() == 3
+            }
             _ => inputs.len() == 1,
         };
         if !arity_ok {
@@ -223,7 +249,12 @@ impl Op {
                     width,
                 } = inputs[0]
                 else {
-                    return fail(format!("it needs a feature map, not {}", inputs[0].kind()));
+                    let hint = match inputs[0] {
+                        Shape::Tokens { .. } => " (`conv1d` is for sequences)",
+                        _ => "",
+                    };
+                    let kind = inputs[0].kind();
+                    return fail(format!("it needs a feature map, not {kind}{hint}"));
                 };
                 if conv.out_channels == 0 || conv.kernel == 0 || conv.stride == 0 {
                     return fail("channels, kernel and stride must be at least 1".into());
@@ -237,10 +268,13 @@ impl Op {
                         conv.groups, conv.out_channels
                     ));
                 }
-                let reach = conv.dilation * (conv.kernel - 1) + 1;
+                let reach = conv
+                    .dilation
+                    .saturating_mul(conv.kernel - 1)
+                    .saturating_add(1);
                 match (
-                    window_out(height, reach, conv.stride, conv.padding),
-                    window_out(width, reach, conv.stride, conv.padding),
+                    window_out(height, reach, conv.stride, 2 * conv.padding),
+                    window_out(width, reach, conv.stride, 2 * conv.padding),
                 ) {
                     (Some(h), Some(w)) => Ok(Shape::image(conv.out_channels, h, w)),
                     _ => fail(format!(
@@ -249,6 +283,7 @@ impl Op {
                     )),
                 }
             }
+            Op::Conv1d(conv) => convolve(conv, inputs[0]).or_else(fail),
             Op::Linear { out_features, .. } => match inputs[0] {
                 _ if out_features == 0 => fail("it needs at least 1 output feature".into()),
                 Shape::Vector { .. } => Ok(Shape::vector(out_features)),
@@ -268,14 +303,12 @@ impl Op {
                 padding,
                 ..
             } => {
-                let Shape::Image {
-                    channels,
-                    height,
-                    width,
-                } = inputs[0]
-                else {
-                    return fail(format!("it needs a feature map, not {}", inputs[0].kind()));
-                };
+                if !matches!(inputs[0], Shape::Image { .. } | Shape::Tokens { .. }) {
+                    return fail(format!(
+                        "it needs a feature map or a sequence, not {}",
+                        inputs[0].kind()
+                    ));
+                }
                 if kernel == 0 || stride == 0 {
                     return fail("kernel and stride must be at least 1".into());
                 }
@@ -284,13 +317,29 @@ impl Op {
                         "padding {padding} must be below the kernel {kernel}"
                     ));
                 }
-                match (
-                    window_out(height, kernel, stride, padding),
-                    window_out(width, kernel, stride, padding),
-                ) {
-                    (Some(h), Some(w)) => Ok(Shape::image(channels, h, w)),
-                    _ => fail(format!(
-                        "a window of {kernel} is larger than the {height}x{width} map"
+                let pooled = |size| window_out(size, kernel, stride, 2 * padding);
+                let out = match inputs[0] {
+                    Shape::Image {
+                        channels,
+                        height,
+                        width,
+                    } => pooled(height)
+                        .zip(pooled(width))
+                        .map(|(h, w)| Shape::image(channels, h, w)),
+                    other => {
+                        pooled(other.length()).map(|length| Shape::tokens(length, other.channels()))
+                    }
+                };
+                match out {
+                    Some(shape) => Ok(shape),
+                    None => fail(format!(
+                        "a window of {kernel} is larger than {}",
+                        match inputs[0] {
+                            Shape::Image { height, width, .. } => {
+                                format!("the {height}x{width} map")
+                            }
+                            other => format!("the {} positions", other.length()),
+                        }
                     )),
                 }
             }
@@ -353,7 +402,10 @@ impl Op {
                     height.div_ceil(stride),
                     width.div_ceil(stride),
                 )),
-                Shape::Vector { .. } | Shape::Tokens { .. } if stride == 1 => Ok(inputs[0]),
+                Shape::Tokens { length, channels } if stride > 0 => {
+                    Ok(Shape::tokens(length.div_ceil(stride), channels))
+                }
+                Shape::Vector { .. } if stride == 1 => Ok(inputs[0]),
                 other => fail(format!("stride {stride} makes no sense on {other}")),
             },
             Op::Flatten => match inputs[0] {
@@ -373,6 +425,9 @@ impl Op {
                 )),
             },
             Op::Attention(attention) => attend(attention, inputs).or_else(fail),
+            Op::RelativeAttention(attention, relative) => {
+                attend_relative(attention, relative, inputs).or_else(fail)
+            }
             Op::LinearAttention { heads, causal } => {
                 if let Shape::Image { .. } = inputs[0]
                     && causal
@@ -387,6 +442,7 @@ impl Op {
                 };
                 attend(attention, inputs).or_else(fail)
             }
+            Op::StateSpace(space) => scan(space, inputs).or_else(fail),
             Op::Rotary { heads } => match inputs[0] {
                 Shape::Tokens { channels, .. } => {
                     if heads == 0 || !channels.is_multiple_of(2 * heads) {
@@ -428,67 +484,6 @@ impl Op {
             },
         }
     }
-
-    /// Multiply-accumulates for one sample. Convolutions, linear layers and the
-    /// products of attention count; normalisation, activations, pooling and sums
-    /// do not, as in the papers whose figures we compare with.
-    pub fn macs(&self, inputs: &[Shape], output: Shape) -> u64 {
-        match *self {
-            Op::Conv(c) => {
-                let per_output = c.kernel * c.kernel * inputs[0].channels() / c.groups;
-                (per_output * output.elements()) as u64
-            }
-            Op::Linear { out_features, .. } => (inputs[0].elements() * out_features) as u64,
-            // Queries with keys, then the weights with the values.
-            Op::Attention(a) => 2 * output.elements() as u64 * a.reach(inputs[0]) as u64,
-            // Keys with values to a state a head, then queries with the states,
-            // and the normaliser.
-            Op::LinearAttention { heads, .. } => {
-                let head = inputs[0].channels() / heads.max(1);
-                output.elements() as u64 * (2 * head as u64 + 1)
-            }
-            _ => 0,
-        }
-    }
-
-    /// Learned parameters (batch norm counts its scale and shift, not its
-    /// running statistics).
-    pub fn params(&self, inputs: &[Shape]) -> u64 {
-        match *self {
-            Op::Conv(c) => {
-                let weights =
-                    c.kernel * c.kernel * inputs[0].channels() / c.groups * c.out_channels;
-                (weights + if c.bias { c.out_channels } else { 0 }) as u64
-            }
-            Op::Linear { out_features, bias } => {
-                let weights = features(inputs[0]) * out_features;
-                (weights + if bias { out_features } else { 0 }) as u64
-            }
-            Op::BatchNorm | Op::LayerNorm | Op::GroupNorm { .. } => 2 * inputs[0].channels() as u64,
-            Op::RmsNorm | Op::ClassToken => inputs[0].channels() as u64,
-            Op::Embedding { vocab, dim } => (vocab * dim) as u64,
-            Op::Position => inputs[0].elements() as u64,
-            _ => 0,
-        }
-    }
-
-    /// Numbers of one sample that the operator needs beside its inputs (the
-    /// first of which is given) and its output: the attention weights.
-    pub fn workspace(&self, input: Shape) -> u64 {
-        match *self {
-            Op::Attention(a) => {
-                let (height, width) = input.spatial();
-                (a.heads * height * width) as u64 * a.reach(input) as u64
-            }
-            Op::LinearAttention { heads, causal } => {
-                let channels = input.channels();
-                let states = (channels * channels / heads.max(1)) as u64;
-                // A state a position where later ones must not be seen.
-                states * if causal { input.length() as u64 } else { 1 }
-            }
-            _ => 0,
-        }
-    }
 }
 
 const NEEDS_EMBEDDING: &str = "token ids go into an `embedding` first";
@@ -501,9 +496,15 @@ pub(super) fn features(input: Shape) -> usize {
     }
 }
 
-/// Output size of a sliding window, `None` where the window does not fit once.
-fn window_out(size: usize, reach: usize, stride: usize, padding: usize) -> Option<usize> {
-    (size + 2 * padding)
+/// Output size of a sliding window, given the padding of both sides together;
+/// `None` where the window does not fit once.
+pub(super) fn window_out(
+    size: usize,
+    reach: usize,
+    stride: usize,
+    padding: usize,
+) -> Option<usize> {
+    size.checked_add(padding)?
         .checked_sub(reach)
         .map(|room| room / stride + 1)
 }
@@ -525,6 +526,20 @@ impl fmt::Display for Op {
                 }
                 write!(f, ")")
             }
+            Op::Conv1d(c) => {
+                write!(f, "conv1d({}, {}", c.kernel, c.out_channels)?;
+                if c.stride != 1 {
+                    write!(f, ", stride {}", c.stride)?;
+                }
+                if c.groups != 1 {
+                    write!(f, ", groups {}", c.groups)?;
+                }
+                if c.dilation != 1 {
+                    write!(f, ", dilation {}", c.dilation)?;
+                }
+                write!(f, "{})", if c.is_causal() { ", causal" } else { "" })
+            }
+            Op::StateSpace(space) => write!(f, "ssm({} heads, state {})", space.heads, space.state),
             Op::Linear { out_features, .. } => write!(f, "linear({out_features})"),
             Op::BatchNorm => write!(f, "bn"),
             Op::Activation(a) => write!(f, "{}", a.name()),
@@ -552,13 +567,16 @@ impl fmt::Display for Op {
             Op::LayerNorm => write!(f, "layernorm"),
             Op::RmsNorm => write!(f, "rmsnorm"),
             Op::GroupNorm { groups } => write!(f, "groupnorm({groups})"),
-            Op::Attention(a) => {
+            Op::Attention(a) | Op::RelativeAttention(a, _) => {
                 write!(f, "attention({} heads", a.heads)?;
                 if a.kv_heads != a.heads {
                     write!(f, ", {} of keys", a.kv_heads)?;
                 }
                 if a.window > 0 {
                     write!(f, ", window {}", a.window)?;
+                }
+                if let Op::RelativeAttention(_, relative) = self {
+                    write!(f, ", relative {}", relative.distance)?;
                 }
                 write!(f, "{})", if a.causal { ", causal" } else { "" })
             }

@@ -31,5 +31,5 @@ impl Default for Precision {
 /// Bytes of so many numbers of so many bits, packed.
 #[inline]
 pub(super) fn packed_bytes(numbers: u64, bits: u8) -> u64 {
-    (numbers * u64::from(bits)).div_ceil(8)
+    numbers.saturating_mul(u64::from(bits)).div_ceil(8)
 }

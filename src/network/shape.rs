@@ -84,16 +84,17 @@ impl Shape {
         }
     }
 
-    /// Number of scalars in one sample.
+    /// Number of scalars in one sample; where it has no place in a `usize`, the
+    /// largest that has.
     #[inline]
     pub fn elements(&self) -> usize {
         let (h, w) = self.spatial();
-        self.channels() * h * w
+        self.channels().saturating_mul(h).saturating_mul(w)
     }
 
     /// Bytes one sample takes in 32-bit floats.
     pub fn bytes_f32(&self) -> usize {
-        4 * self.elements()
+        self.elements().saturating_mul(4)
     }
 
     /// The dimensions without the batch: `[C, H, W]`, `[F]`, `[L, C]` or `[L]`.

@@ -62,6 +62,7 @@ impl Builder for Simplifier {
                 Op::Pool { .. } | Op::GlobalPool { .. } | Op::Flatten => true,
                 Op::Activation(a) => !matches!(a, Activation::Sigmoid | Activation::HardSigmoid),
                 Op::Conv(c) => !c.bias,
+                Op::Conv1d(c) => !c.bias,
                 _ => false,
             };
             if op == Op::Add && !zeros {

@@ -26,3 +26,22 @@ pub fn rotary_angles(length: usize, half: usize) -> (Vec<f32>, Vec<f32>) {
     });
     angles.map(|a| (a.cos() as f32, a.sin() as f32)).unzip()
 }
+
+/// What is added to scores or logarithms of `[length, length]` so that places
+/// (rows) see earlier ones and, unless `strictly`, themselves: far below any
+/// score elsewhere, and finite, as engines differ on infinities.
+pub fn causal_mask(length: usize, strictly: bool) -> Vec<f32> {
+    let hidden = |row: usize, column: usize| match strictly {
+        true => column >= row,
+        false => column > row,
+    };
+    (0..length * length)
+        .map(|i| {
+            if hidden(i / length, i % length) {
+                -1e9
+            } else {
+                0.0
+            }
+        })
+        .collect()
+}

@@ -13,11 +13,21 @@ use super::{Network, NodeId, Op};
 /// What a tensor is to its operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
-    /// Convolution `[out, in / groups, k, k]`, linear `[out, in]`, or the scale
+    /// Convolution `[out, in / groups, k, k]` or `[out, in / groups, k]`, linear `[out, in]`, or the scale
     /// `[C]` of batch norm.
     Weight,
-    /// `[out]`.
+    /// `[out]`; of the step size of a state space, `[heads]`.
     Bias,
+    /// Of a state space, the logarithm of each head's rate of decay, `A_log` of
+    /// Mamba-2.
+    LogDecay,
+    /// Of a state space, each head's factor of the input, `D` of Mamba-2.
+    Skip,
+    /// Of relative attention, `[axes, entries, channels of a head]`: what
+    /// distances add to keys.
+    RelativeKeys,
+    /// The same of values.
+    RelativeValues,
     /// `[C]`; a statistic, not a learned parameter.
     RunningMean,
     /// `[C]`; a statistic, not a learned parameter.
@@ -29,6 +39,10 @@ impl Role {
         match self {
             Role::Weight => "weight",
             Role::Bias => "bias",
+            Role::LogDecay => "log_decay",
+            Role::Skip => "skip",
+            Role::RelativeKeys => "relative_keys",
+            Role::RelativeValues => "relative_values",
             Role::RunningMean => "running_mean",
             Role::RunningVar => "running_var",
         }
@@ -36,7 +50,7 @@ impl Role {
 
     /// Whether gradient descent changes it.
     pub fn is_learned(self) -> bool {
-        matches!(self, Role::Weight | Role::Bias)
+        !matches!(self, Role::RunningMean | Role::RunningVar)
     }
 }
 
@@ -80,6 +94,24 @@ impl Network {
                     need(Role::Weight, vec![c.out_channels, fan, c.kernel, c.kernel]);
                     if c.bias {
                         need(Role::Bias, vec![c.out_channels]);
+                    }
+                }
+                Op::Conv1d(c) => {
+                    let fan = input.channels() / c.groups;
+                    need(Role::Weight, vec![c.out_channels, fan, c.kernel]);
+                    if c.bias {
+                        need(Role::Bias, vec![c.out_channels]);
+                    }
+                }
+                Op::RelativeAttention(a, relative) => {
+                    let (axes, entries) = (relative.axes(input), relative.entries(input));
+                    for role in [Role::RelativeKeys, Role::RelativeValues] {
+                        need(role, vec![axes, entries, input.channels() / a.heads]);
+                    }
+                }
+                Op::StateSpace(space) => {
+                    for role in [Role::LogDecay, Role::Skip, Role::Bias] {
+                        need(role, vec![space.heads]);
                     }
                 }
                 Op::Linear { out_features, bias } => {
@@ -146,10 +178,15 @@ pub enum WeightsError {
     },
 }
 
+/// The `x` with `ln(1 + exp(x)) = y`.
+fn inverse_softplus(y: f32) -> f32 {
+    y + (-(-y).exp_m1()).ln()
+}
+
 impl Weights {
     /// He-initialised weights (He et al. 2015), unit normalisations, zero biases;
-    /// embeddings, positions and class tokens with a deviation of 0.02 (as in
-    /// the GPT and ViT papers). Equal seeds give equal weights on every platform.
+    /// embeddings, positions (relative ones too) and class tokens with a deviation of 0.02 (as in
+    /// the GPT and ViT papers); state spaces as Mamba-2's. Equal seeds give equal weights on every platform.
     pub fn random(network: &Network, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut tensors = BTreeMap::new();
@@ -172,7 +209,20 @@ impl Weights {
                         .map(|_| rng.random_range(-bound..bound))
                         .collect()
                 }
-                Role::Weight | Role::RunningVar => vec![1.0; spec.elements()],
+                Role::RelativeKeys | Role::RelativeValues => {
+                    let bound = 0.02 * 3f32.sqrt();
+                    (0..spec.elements())
+                        .map(|_| rng.random_range(-bound..bound))
+                        .collect()
+                }
+                // Rates of 1 to 16, steps of 0.001 to 0.1.
+                Role::LogDecay => (0..spec.elements())
+                    .map(|_| rng.random_range(1f32..16.0).ln())
+                    .collect(),
+                Role::Bias if matches!(op, Op::StateSpace(_)) => (0..spec.elements())
+                    .map(|_| inverse_softplus(rng.random_range(1e-3f32.ln()..0.1f32.ln()).exp()))
+                    .collect(),
+                Role::Weight | Role::RunningVar | Role::Skip => vec![1.0; spec.elements()],
                 Role::Bias | Role::RunningMean => vec![0.0; spec.elements()],
             };
             tensors.insert(

@@ -37,7 +37,8 @@ pub struct Kernel {
     pub kind: KernelKind,
     pub in_channels: usize,
     pub out_channels: usize,
-    /// Window size; 1 where there is none.
+    /// Side of a window on a map, length of one on a sequence; 1 where there is
+    /// none.
     pub window: usize,
     pub stride: usize,
     pub groups: usize,
@@ -48,9 +49,9 @@ pub struct Kernel {
     pub output_bytes: f64,
     pub weight_bytes: f64,
     /// Multiplications the window needs at each output scalar's channel:
-    /// window² × output scalars.
+    /// window² (on a sequence, window) × output scalars.
     pub window_outputs: f64,
-    /// Scalars of the unfolded input: window² × input channels × output pixels.
+    /// Scalars of the unfolded input: as many × input channels × output pixels.
     pub unfolded_inputs: f64,
     /// Whether it ends in an activation dearer than a clamp (sigmoids, swish).
     pub smooth_activation: bool,
@@ -333,7 +334,12 @@ impl Fusion {
         let mut head: Vec<Option<usize>> = vec![None; nodes.len()];
         for (index, node) in nodes.iter().enumerate() {
             match node.op {
-                Op::Conv(_) | Op::Linear { .. } | Op::Add | Op::Mul | Op::BatchNorm => {
+                Op::Conv(_)
+                | Op::Conv1d(_)
+                | Op::Linear { .. }
+                | Op::Add
+                | Op::Mul
+                | Op::BatchNorm => {
                     head[index] = Some(index);
                 }
                 _ => {}
@@ -372,11 +378,26 @@ impl Fusion {
                 };
                 (kind, c.kernel, c.stride, c.groups)
             }
+            Op::Conv1d(c) => {
+                let kind = if c.groups == 1 && c.kernel == 1 {
+                    KernelKind::Pointwise
+                } else if c.groups == 1 {
+                    KernelKind::Dense
+                } else if c.groups == in_channels {
+                    KernelKind::Depthwise
+                } else {
+                    KernelKind::Grouped
+                };
+                (kind, c.kernel, c.stride, c.groups)
+            }
             Op::Pool { kernel, stride, .. } => (KernelKind::Pool, kernel, stride, 1),
             Op::GlobalPool { .. } => (KernelKind::GlobalPool, 1, 1, 1),
             // At every position: what a pointwise convolution does.
             Op::Linear { .. } if node.shape.length() > 1 => (KernelKind::Pointwise, 1, 1, 1),
-            Op::Attention(_) | Op::LinearAttention { .. } => (KernelKind::Pointwise, 1, 1, 1),
+            Op::Attention(_)
+            | Op::RelativeAttention(..)
+            | Op::LinearAttention { .. }
+            | Op::StateSpace(_) => (KernelKind::Pointwise, 1, 1, 1),
             Op::Linear { .. } => (KernelKind::Linear, 1, 1, 1),
             Op::Add | Op::Mul if node.inputs.len() == 1 => return None,
             Op::Add | Op::Mul => (KernelKind::Elementwise, 1, 1, 1),
@@ -395,7 +416,11 @@ impl Fusion {
         };
         let (height, width) = node.shape.spatial();
         let out_pixels = height * width;
-        let window_area = (window * window) as f64;
+        // On a sequence a window is a row of positions.
+        let window_area = match input {
+            Shape::Tokens { .. } => window as f64,
+            _ => (window as f64).powi(2),
+        };
         let bytes = |s: Shape| s.bytes_f32() as f64;
         Some(Kernel {
             kind,
@@ -409,11 +434,13 @@ impl Fusion {
             input_bytes: node.inputs.iter().map(|i| bytes(network.shape(*i))).sum(),
             output_bytes: bytes(node.shape),
             weight_bytes: match node.op {
-                Op::Conv(_) | Op::Linear { .. } => 4.0 * node.op.params(&[input]) as f64,
+                Op::Conv(_) | Op::Conv1d(_) | Op::Linear { .. } => {
+                    4.0 * node.op.params(&[input]) as f64
+                }
                 _ => 0.0,
             },
             window_outputs: window_area * node.shape.elements() as f64,
-            unfolded_inputs: window_area * (in_channels * out_pixels) as f64,
+            unfolded_inputs: window_area * in_channels as f64 * out_pixels as f64,
             smooth_activation: self.smooth[index],
         })
     }

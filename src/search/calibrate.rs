@@ -110,7 +110,8 @@ impl Search<'_> {
             .map(|(genotype, network, _)| {
                 Deployable::untrained(genotype.clone(), (*network).clone(), 0)
             })
-            .collect();
+            .collect::<Result<_, _>>()
+            .map_err(SearchError::Probe)?;
         let results = match survey(
             engine,
             &models,

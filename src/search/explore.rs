@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 
 use super::{Report, Search, SearchError};
+use crate::device::fits_training;
 use crate::evaluate::{Outcome, TrainConfig, TrainError, in_parallel, train};
 use crate::network::{Network, Weights};
 use crate::predict::Calibrated;
@@ -163,6 +164,7 @@ impl Search<'_> {
             validate_each_epoch: false,
             ..TrainConfig::default()
         };
+        fits_training(network, config.batch_size as u64)?;
         let init = Weights::random(network, self.experiment.seed);
         train(
             network,

@@ -3,13 +3,18 @@
 //! [`SIGNATURES`] and one arm of [`OpKind::emit`].
 
 use super::step::Value;
-use crate::network::{Activation, Attention, Builder, Conv, NodeId, Op, PoolKind, Shape};
+use crate::network::{
+    Activation, Attention, Builder, Conv, Conv1d, NodeId, Op, PoolKind, Relative, Shape, StateSpace,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OpKind {
     Conv,
     Depthwise,
     Separable,
+    Conv1d,
+    Depthwise1d,
+    Separable1d,
     Linear,
     MaxPool,
     AvgPool,
@@ -26,6 +31,7 @@ pub enum OpKind {
     GroupNorm,
     Attention,
     LinearAttention,
+    Ssm,
     Mlp,
     Glu,
     Embedding,
@@ -93,7 +99,7 @@ macro_rules! signature {
     };
 }
 
-pub const SIGNATURES: [Signature; 30] = [
+pub const SIGNATURES: [Signature; 34] = [
     signature!("conv", OpKind::Conv, &CONV),
     signature!(
         "depthwise",
@@ -113,6 +119,41 @@ pub const SIGNATURES: [Signature; 30] = [
             needed("out"),
             int("stride", 1),
             int("dilation", 1)
+        ]
+    ),
+    signature!(
+        "conv1d",
+        OpKind::Conv1d,
+        &[
+            needed("kernel"),
+            needed("out"),
+            int("stride", 1),
+            int("groups", 1),
+            int("dilation", 1),
+            flag("causal", false),
+            flag("bias", false)
+        ]
+    ),
+    signature!(
+        "depthwise1d",
+        OpKind::Depthwise1d,
+        &[
+            needed("kernel"),
+            int("stride", 1),
+            int("dilation", 1),
+            flag("causal", false),
+            flag("bias", false)
+        ]
+    ),
+    signature!(
+        "separable1d",
+        OpKind::Separable1d,
+        &[
+            needed("kernel"),
+            needed("out"),
+            int("stride", 1),
+            int("dilation", 1),
+            flag("causal", false)
         ]
     ),
     signature!(
@@ -149,7 +190,9 @@ pub const SIGNATURES: [Signature; 30] = [
             int("window", 0),
             flag("causal", false),
             flag("rope", false),
-            flag("bias", true)
+            flag("bias", true),
+            int("relative", 0),
+            flag("grid", false)
         ]
     ),
     signature!(
@@ -160,6 +203,17 @@ pub const SIGNATURES: [Signature; 30] = [
             int("dim", 0),
             flag("causal", false),
             flag("bias", true)
+        ]
+    ),
+    signature!(
+        "ssm",
+        OpKind::Ssm,
+        &[
+            needed("heads"),
+            int("state", 64),
+            int("expand", 2),
+            int("kernel", 4),
+            flag("bias", false)
         ]
     ),
     signature!("mlp", OpKind::Mlp, &[needed("hidden"), flag("bias", true)]),
@@ -360,6 +414,29 @@ impl OpKind {
                 let x = push(Op::Conv(depthwise), at)?;
                 push(Op::Conv(Conv::same(size(1, 1)?, 1, 1)), x)
             }
+            OpKind::Conv1d => {
+                let conv = Conv1d::same(size(1, 1)?, size(0, 1)?, size(2, 1)?)
+                    .groups(size(3, 1)?)
+                    .dilation(size(4, 1)?)
+                    .bias(flag(6)?);
+                push(Op::Conv1d(causal_where(flag(5)?, conv)), at)
+            }
+            OpKind::Depthwise1d => {
+                let channels = shape.channels();
+                let conv = Conv1d::same(channels, size(0, 1)?, size(1, 1)?)
+                    .groups(channels)
+                    .dilation(size(2, 1)?)
+                    .bias(flag(4)?);
+                push(Op::Conv1d(causal_where(flag(3)?, conv)), at)
+            }
+            OpKind::Separable1d => {
+                let channels = shape.channels();
+                let depthwise = Conv1d::same(channels, size(0, 1)?, size(2, 1)?)
+                    .groups(channels)
+                    .dilation(size(3, 1)?);
+                let x = push(Op::Conv1d(causal_where(flag(4)?, depthwise)), at)?;
+                push(Op::Conv1d(Conv1d::same(size(1, 1)?, 1, 1)), x)
+            }
             OpKind::Linear => {
                 let linear = Op::Linear {
                     out_features: size(0, 1)?,
@@ -411,7 +488,12 @@ impl OpKind {
                 };
                 let head = HeadShape::of(shape, heads, size(1, 0)?)?;
                 let rotary = flag(5)?;
-                let core = Op::Attention(attention);
+                let grid = flag(8)?;
+                let core = match size(7, 0)? {
+                    0 if grid => return Err("`grid` goes with `relative` positions".into()),
+                    0 => Op::Attention(attention),
+                    distance => Op::RelativeAttention(attention, Relative { distance, grid }),
+                };
                 head.attend(net, at, kv_heads, core, rotary, flag(6)?)
             }
             OpKind::LinearAttention => {
@@ -422,6 +504,14 @@ impl OpKind {
                 };
                 let head = HeadShape::of(shape, heads, size(1, 0)?)?;
                 head.attend(net, at, heads, core, false, flag(3)?)
+            }
+            OpKind::Ssm => {
+                let space = StateSpace {
+                    heads: size(0, 1)?,
+                    state: size(1, 1)?,
+                };
+                let (expand, kernel) = (size(2, 1)?, size(3, 1)?);
+                state_space(net, at, space, expand, kernel, flag(4)?)
             }
             OpKind::Mlp => {
                 let bias = flag(1)?;
@@ -466,6 +556,51 @@ fn project(net: &mut impl Builder, at: NodeId, out: usize, bias: bool) -> Result
         },
     };
     add(net, op, &[at])
+}
+
+fn causal_where(causal: bool, conv: Conv1d) -> Conv1d {
+    match causal {
+        true => conv.causal(),
+        false => conv,
+    }
+}
+
+/// The block of Mamba-2 (Dao & Gu 2024, arXiv 2405.21060, figure 6): projections
+/// to `x`, `B`, `C` and the step size, a causal depthwise convolution over the
+/// former three, the state space, a gate, RMS norm, the projection back.
+fn state_space(
+    net: &mut impl Builder,
+    at: NodeId,
+    space: StateSpace,
+    expand: usize,
+    kernel: usize,
+    bias: bool,
+) -> Result<NodeId, String> {
+    let Shape::Tokens { channels, .. } = net.shape(at) else {
+        return Err(format!(
+            "ssm does not fit: it needs a sequence, not {}",
+            net.shape(at).kind()
+        ));
+    };
+    let inner = expand * channels;
+    if !inner.is_multiple_of(space.heads) {
+        return Err(format!(
+            "{} heads do not divide {expand} x {channels} channels",
+            space.heads
+        ));
+    }
+    let wide = inner + 2 * space.state;
+    let convolution = Conv1d::same(wide, kernel, 1).groups(wide).bias(true);
+    let x = project(net, at, wide, bias)?;
+    let x = add(net, Op::Conv1d(convolution.causal()), &[x])?;
+    let x = add(net, Op::Activation(Activation::Swish), &[x])?;
+    let step = project(net, at, space.heads, bias)?;
+    let x = add(net, Op::StateSpace(space), &[x, step])?;
+    let gate = project(net, at, inner, bias)?;
+    let gate = add(net, Op::Activation(Activation::Swish), &[gate])?;
+    let x = add(net, Op::Mul, &[x, gate])?;
+    let x = add(net, Op::RmsNorm, &[x])?;
+    project(net, x, channels, bias)
 }
 
 /// How many heads attention has, and how wide each is.

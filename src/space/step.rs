@@ -241,6 +241,9 @@ fn binary(op: Binary, a: Value, b: Value) -> Result<Value, String> {
             Sub => a.checked_sub(b).map(Value::Int).ok_or_else(overflow),
             Mul => a.checked_mul(b).map(Value::Int).ok_or_else(overflow),
             Div | Rem if b == 0 => Err("division by zero".into()),
+            // The least number has no negative.
+            Div if b == -1 => a.checked_neg().map(Value::Int).ok_or_else(overflow),
+            Rem if b == -1 => Ok(Value::Int(0)),
             Div if a % b == 0 => Ok(Value::Int(a / b)),
             Div => Ok(Value::float(a as f64 / b as f64)),
             Rem => Ok(Value::Int(a.rem_euclid(b))),

@@ -110,7 +110,7 @@ fn pointwise(channels: usize) -> Deployable {
     let mut net = Network::new(Shape::image(channels, 1, 1));
     net.push(Op::Conv(Conv::same(channels, 1, 1)), &[NodeId(0)])
         .unwrap();
-    Deployable::untrained(format!("pointwise{channels}"), net, 0)
+    Deployable::untrained(format!("pointwise{channels}"), net, 0).unwrap()
 }
 
 #[test]

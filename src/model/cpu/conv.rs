@@ -11,16 +11,18 @@ use super::activation::{activate, with_curve};
 use super::autodiff::{Input, Kernel, Output};
 use super::gemm::{Matrix, product};
 use super::window::Window;
-use crate::network::{Activation, Conv};
+use crate::network::Activation;
 
 /// Rows of a matrix product handled as one piece of work. Fixed, so that sums
 /// over pieces do not depend on the number of threads.
 const PIECE_ROWS: usize = 2048;
 
-/// A convolution of filters `[out, in / groups, k, k]`, the second input.
+/// A convolution of filters `[out, in / groups, taps]`, the second input.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ConvKernel {
-    pub conv: Conv,
+    pub window: Window,
+    pub out_channels: usize,
+    pub groups: usize,
     /// Applied to the output; only where no gradient is wanted.
     pub activation: Option<Activation>,
 }
@@ -35,13 +37,13 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(conv: &Conv, input_dims: &[usize]) -> Self {
+    fn new(kernel: &ConvKernel, input_dims: &[usize]) -> Self {
         Plan {
-            window: Window::of(conv, input_dims),
+            window: kernel.window,
             images: input_dims[0],
             in_channels: input_dims[3],
-            out_channels: conv.out_channels,
-            groups: conv.groups,
+            out_channels: kernel.out_channels,
+            groups: kernel.groups,
         }
     }
 
@@ -232,7 +234,7 @@ impl Kernel<2> for ConvKernel {
         output_gradient: &[f32],
         wanted: [bool; 2],
     ) -> [Option<Vec<f32>>; 2] {
-        let plan = Plan::new(&self.conv, x.dims);
+        let plan = Plan::new(self, x.dims);
         [
             wanted[0].then(|| input_gradient(&plan, filters.data, output_gradient)),
             wanted[1].then(|| filter_gradient(&plan, x.data, output_gradient)),
@@ -243,7 +245,7 @@ impl Kernel<2> for ConvKernel {
 impl ConvKernel {
     /// Convolves, adds a bias and activates.
     pub fn run(&self, x: Input<'_>, filters: &[f32], bias: Option<&[f32]>) -> Output {
-        let plan = Plan::new(&self.conv, x.dims);
+        let plan = Plan::new(self, x.dims);
         let out_len = plan.window.output_pixels() * plan.out_channels;
         let in_len = plan.window.input_pixels() * plan.in_channels;
         let (group_out, column) = (plan.group_out(), plan.column());
@@ -287,7 +289,7 @@ impl ConvKernel {
     }
 }
 
-/// Gradient of the filters, `[out, in / groups, k, k]`.
+/// Gradient of the filters, `[out, in / groups, taps]`.
 fn filter_gradient(plan: &Plan, x: &[f32], output_gradient: &[f32]) -> Vec<f32> {
     let out_len = plan.window.output_pixels() * plan.out_channels;
     let in_len = plan.window.input_pixels() * plan.in_channels;

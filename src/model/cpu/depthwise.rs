@@ -12,17 +12,17 @@ use rayon::prelude::*;
 use super::activation::{activate, with_curve};
 use super::autodiff::{Input, Kernel, Output};
 use super::window::{Window, for_channels};
-use crate::network::{Activation, Conv};
+use crate::network::Activation;
 
 /// Images handled as one piece of work; fixed, so that sums over pieces do not
 /// depend on the number of threads.
 const PIECE_IMAGES: usize = 8;
 
 /// A convolution with as many groups as input and output channels; the second
-/// input are filters `[C, 1, k, k]`.
+/// input are filters `[C, 1, taps]`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DepthwiseKernel {
-    pub conv: Conv,
+    pub window: Window,
     /// Applied to the output; only where no gradient is wanted.
     pub activation: Option<Activation>,
 }
@@ -30,7 +30,7 @@ pub(super) struct DepthwiseKernel {
 impl DepthwiseKernel {
     /// Convolves, adds a bias and activates.
     pub fn run(&self, x: Input<'_>, filters: &[f32], bias: Option<&[f32]>) -> Output {
-        let window = Window::of(&self.conv, x.dims);
+        let window = self.window;
         let channels = x.dims[3];
         let filters = transpose(filters, channels, window.taps());
         let link = Link {
@@ -75,7 +75,7 @@ impl Kernel<2> for DepthwiseKernel {
         output_gradient: &[f32],
         wanted: [bool; 2],
     ) -> [Option<Vec<f32>>; 2] {
-        let window = Window::of(&self.conv, x.dims);
+        let window = self.window;
         let channels = x.dims[3];
         let (in_len, out_len) = (
             window.input_pixels() * channels,

@@ -19,7 +19,7 @@ mod window;
 
 use burn::tensor::{Tensor, TensorData};
 
-use crate::network::{Activation, Conv, PoolKind};
+use crate::network::{Activation, Conv, Conv1d, PoolKind};
 
 use activation::ActivationKernel;
 use autodiff::{Input, Output, Value, apply, floats};
@@ -38,20 +38,53 @@ pub(super) fn conv(
     bias: Option<Tensor<1>>,
     activation: Option<Activation>,
 ) -> Tensor<4> {
+    let window = Window::of(&conv, &x.dims());
+    let sizes = [conv.out_channels, conv.groups];
+    slide(window, sizes, x, filters, bias, activation)
+}
+
+/// Convolution over the positions of `N x 1 x L x C`, with filters `[out, in /
+/// groups, k, 1]`, bias and activation.
+pub(super) fn conv1d(
+    conv: Conv1d,
+    x: Tensor<4>,
+    filters: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    activation: Option<Activation>,
+) -> Tensor<4> {
+    let window = Window::over_positions(&conv, &x.dims());
+    let sizes = [conv.out_channels, conv.groups];
+    slide(window, sizes, x, filters, bias, activation)
+}
+
+/// Convolution by any window.
+fn slide(
+    window: Window,
+    [out_channels, groups]: [usize; 2],
+    x: Tensor<4>,
+    filters: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    activation: Option<Activation>,
+) -> Tensor<4> {
     let channels = x.dims()[3];
-    let depthwise = channels > 1 && conv.groups == channels && conv.out_channels == channels;
+    let depthwise = channels > 1 && groups == channels && out_channels == channels;
+    let one_a_channel = |activation| DepthwiseKernel { window, activation };
+    let across = |activation| ConvKernel {
+        window,
+        out_channels,
+        groups,
+        activation,
+    };
     if x.device().is_autodiff() {
         let inputs = [Value::of(x), Value::of(filters)];
         let out: Tensor<4> = if depthwise {
-            let activation = None;
-            apply(DepthwiseKernel { conv, activation }, inputs)
+            apply(one_a_channel(None), inputs)
         } else {
-            let activation = None;
-            apply(ConvKernel { conv, activation }, inputs)
+            apply(across(None), inputs)
         }
         .into_tensor();
         let out = match bias {
-            Some(bias) => out + bias.reshape([1, 1, 1, conv.out_channels]),
+            Some(bias) => out + bias.reshape([1, 1, 1, out_channels]),
             None => out,
         };
         return match activation {
@@ -68,9 +101,9 @@ pub(super) fn conv(
     };
     let filters = floats(&filters);
     let out = if depthwise {
-        DepthwiseKernel { conv, activation }.run(input, filters, bias)
+        one_a_channel(activation).run(input, filters, bias)
     } else {
-        ConvKernel { conv, activation }.run(input, filters, bias)
+        across(activation).run(input, filters, bias)
     };
     Value::Plain(plain(out)).into_tensor()
 }
@@ -113,23 +146,23 @@ pub(super) fn activate(activation: Activation, x: Tensor<4>) -> Tensor<4> {
     apply(ActivationKernel(activation), [Value::of(x)]).into_tensor()
 }
 
-/// Pooling with a square window; padding does not count in a mean.
+/// Pooling; padding does not count in a mean.
 pub(super) fn pool(
     kind: PoolKind,
     x: Tensor<4>,
-    kernel: usize,
+    kernel: [usize; 2],
     stride: usize,
-    padding: usize,
+    padding: [usize; 2],
 ) -> Tensor<4> {
     let [_, height, width, _] = x.dims();
-    let window = Window::new([height, width], [kernel; 2], stride, padding, 1);
+    let window = Window::new([height, width], kernel, stride, padding, 1);
     apply(PoolKernel { kind, window }, [Value::of(x)]).into_tensor()
 }
 
 /// Pooling of the whole map to `N x 1 x 1 x C`.
 pub(super) fn global_pool(kind: PoolKind, x: Tensor<4>) -> Tensor<4> {
     let [_, height, width, _] = x.dims();
-    let window = Window::new([height, width], [height, width], 1, 0, 1);
+    let window = Window::new([height, width], [height, width], 1, [0; 2], 1);
     apply(PoolKernel { kind, window }, [Value::of(x)]).into_tensor()
 }
 

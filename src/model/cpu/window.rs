@@ -1,7 +1,7 @@
 //! Sliding-window arithmetic shared by convolution and pooling on `N x H x W x
 //! C` arrays: sizes, and which taps of a window meet which pixels.
 
-use crate::network::Conv;
+use crate::network::{Conv, Conv1d};
 
 /// A window sliding over a batch of feature maps.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +12,8 @@ pub(super) struct Window {
     pub output: [usize; 2],
     pub kernel: [usize; 2],
     pub stride: usize,
-    pub padding: usize,
+    /// Zeros before the first row and the first column.
+    pub padding: [usize; 2],
     pub dilation: usize,
 }
 
@@ -23,21 +24,34 @@ impl Window {
             [dims[1], dims[2]],
             [conv.kernel; 2],
             conv.stride,
-            conv.padding,
+            [conv.padding; 2],
             conv.dilation,
         )
+    }
+
+    /// The window of a convolution over positions, which are one row of an
+    /// `N x 1 x L x C` array.
+    pub fn over_positions(conv: &Conv1d, dims: &[usize]) -> Self {
+        Window {
+            input: [1, dims[2]],
+            output: [1, conv.length(dims[2]).expect("the shape was checked")],
+            kernel: [1, conv.kernel],
+            stride: conv.stride,
+            padding: [0, conv.padding[0]],
+            dilation: conv.dilation,
+        }
     }
 
     pub fn new(
         input: [usize; 2],
         kernel: [usize; 2],
         stride: usize,
-        padding: usize,
+        padding: [usize; 2],
         dilation: usize,
     ) -> Self {
         let size = |axis: usize| {
             let reach = dilation * (kernel[axis] - 1) + 1;
-            (input[axis] + 2 * padding - reach) / stride + 1
+            (input[axis] + 2 * padding[axis] - reach) / stride + 1
         };
         Window {
             input,
@@ -63,7 +77,7 @@ impl Window {
 
     /// Whether the window is one pixel that visits each input pixel once.
     pub fn is_pointwise(&self) -> bool {
-        self.kernel == [1, 1] && self.stride == 1 && self.padding == 0
+        self.kernel == [1, 1] && self.stride == 1 && self.padding == [0; 2]
     }
 
     /// For each output position along an axis, the `(tap, input position)`
@@ -103,7 +117,7 @@ impl Window {
 
     fn position(&self, axis: usize, out: usize, tap: usize) -> Option<usize> {
         (out * self.stride + tap * self.dilation)
-            .checked_sub(self.padding)
+            .checked_sub(self.padding[axis])
             .filter(|position| *position < self.input[axis])
     }
 }

@@ -22,7 +22,8 @@ fn random_weights(net: &Network, seed: u64) -> Weights {
         } else {
             -1.0
         };
-        if spec.dims.len() == 1 {
+        let table = matches!(spec.role, Role::RelativeKeys | Role::RelativeValues);
+        if spec.dims.len() == 1 || table {
             let array = weights.tensors.get_mut(&spec.name()).unwrap();
             array
                 .data

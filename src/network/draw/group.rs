@@ -1,7 +1,7 @@
 //! What is drawn as one box: an operator with the normalisation and activation
 //! that follow it, as engines fuse them and people think of them.
 
-use crate::network::{Conv, Network, NodeId, Op, PoolKind};
+use crate::network::{Conv, Network, NodeId, Op, PoolKind, Shape};
 
 /// Nodes drawn as one box.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +50,8 @@ pub fn groups(network: &Network) -> Vec<Group> {
     groups
 }
 
-/// A box's first line.
-pub fn title(op: &Op) -> String {
+/// A box's first line; the shape is that of the output.
+pub fn title(op: &Op, shape: Shape) -> String {
     let stride = |s: usize| match s {
         1 => String::new(),
         s => format!(", stride {s}"),
@@ -77,13 +77,32 @@ pub fn title(op: &Op) -> String {
             };
             format!("{kind}{}{dilation}", stride(conv.stride))
         }
+        Op::Conv1d(conv) => {
+            let kind = match conv.groups {
+                1 => format!("conv {}", conv.kernel),
+                g if g == conv.out_channels => format!("depthwise {}", conv.kernel),
+                g => format!("conv {}, {g} groups", conv.kernel),
+            };
+            let dilation = match conv.dilation {
+                1 => String::new(),
+                d => format!(", dilation {d}"),
+            };
+            let causal = if conv.is_causal() { ", causal" } else { "" };
+            format!("{kind}{}{dilation}{causal}", stride(conv.stride))
+        }
         Op::Linear { .. } => "linear".into(),
         Op::Pool {
             kind,
             kernel,
             stride: s,
             ..
-        } => format!("{} pool {kernel}×{kernel}{}", pool(kind), stride(s)),
+        } => {
+            let window = match shape {
+                Shape::Tokens { .. } => kernel.to_string(),
+                _ => format!("{kernel}×{kernel}"),
+            };
+            format!("{} pool {window}{}", pool(kind), stride(s))
+        }
         Op::GlobalPool { kind } => format!("global {} pool", pool(kind)),
         Op::Add => "+".into(),
         Op::Mul => "×".into(),

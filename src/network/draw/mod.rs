@@ -124,7 +124,7 @@ pub fn svg(network: &Network) -> String {
 
 fn face(network: &Network, group: &Group) -> Face {
     let head = network.node(group.head());
-    let title = title(&head.op);
+    let title = title(&head.op, head.shape);
     let tail = group.nodes[1..]
         .iter()
         .map(|id| network.node(*id).op.to_string())

@@ -9,7 +9,7 @@ use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
 use super::proto::{attr_float, attr_int, attr_ints, int, tensor};
 use super::{OnnxError, OnnxOptions};
 use crate::network::{
-    Activation, Conv, Network, NodeId, Op, ParamSpec, PoolKind, Shape, Weights, sinusoids,
+    Activation, Conv, Conv1d, Network, NodeId, Op, ParamSpec, PoolKind, Shape, Weights, sinusoids,
 };
 
 /// The epsilon that [`Op::BatchNorm`] promises.
@@ -72,6 +72,10 @@ impl<'a> Lowering<'a> {
                 let inputs = self.with_params(inputs, id)?;
                 self.emit(&name, "Conv", inputs, conv_attributes(conv), output);
             }
+            Op::Conv1d(conv) => {
+                let inputs = self.with_params(inputs, id)?;
+                self.over_positions(&name, "Conv", inputs, conv1d_attributes(conv), output);
+            }
             Op::Linear { bias, .. } if matches!(node.shape, Shape::Tokens { .. }) => {
                 let inputs = self.with_params(inputs, id)?;
                 self.linear_per_token(&name, inputs, bias, output);
@@ -100,10 +104,12 @@ impl<'a> Lowering<'a> {
                 stride,
                 padding,
             } => {
+                let row = matches!(node.shape, Shape::Tokens { .. });
+                let axes = if row { 1 } else { 2 };
                 let mut attributes = vec![
-                    attr_ints("kernel_shape", &[kernel; 2]),
-                    attr_ints("strides", &[stride; 2]),
-                    attr_ints("pads", &[padding; 4]),
+                    attr_ints("kernel_shape", &vec![kernel; axes]),
+                    attr_ints("strides", &vec![stride; axes]),
+                    attr_ints("pads", &vec![padding; 2 * axes]),
                 ];
                 let op_type = match kind {
                     PoolKind::Max => "MaxPool",
@@ -112,7 +118,11 @@ impl<'a> Lowering<'a> {
                         "AveragePool"
                     }
                 };
-                self.emit(&name, op_type, inputs, attributes, output);
+                if row {
+                    self.over_positions(&name, op_type, inputs, attributes, output);
+                } else {
+                    self.emit(&name, op_type, inputs, attributes, output);
+                }
             }
             Op::GlobalPool { kind }
                 if matches!(network.shape(node.inputs[0]), Shape::Tokens { .. }) =>
@@ -153,7 +163,16 @@ impl<'a> Lowering<'a> {
             }
             Op::Zero { stride } => {
                 let mut inputs = inputs;
-                if stride > 1 {
+                if let Shape::Tokens { length, .. } = network.shape(node.inputs[0])
+                    && stride > 1
+                {
+                    for (part, value) in
+                        [("start", 0), ("end", length), ("axis", 1), ("by", stride)]
+                    {
+                        inputs.push(self.whole(&name, part, &[1], &[int(value)]));
+                    }
+                    inputs = vec![self.step(&name, "strided", "Slice", inputs)];
+                } else if stride > 1 {
                     // A window of one keeps every `stride`-th value.
                     let strided = format!("{name}.strided");
                     let attributes = vec![
@@ -178,10 +197,20 @@ impl<'a> Lowering<'a> {
                 self.group_norm(&name, groups, node.shape, inputs, output);
             }
             Op::Attention(attention) => {
-                self.attention(&name, attention, node.shape, inputs, output);
+                self.attention(&name, attention, None, node.shape, inputs, output);
+            }
+            Op::RelativeAttention(attention, relative) => {
+                let inputs = self.with_params(inputs, id)?;
+                let relative = Some(relative);
+                self.attention(&name, attention, relative, node.shape, inputs, output);
             }
             Op::LinearAttention { heads, causal } => {
                 self.linear_attention(&name, heads, causal, node.shape, inputs, output);
+            }
+            Op::StateSpace(space) => {
+                let inputs = self.with_params(inputs, id)?;
+                let from = network.shape(node.inputs[0]);
+                self.state_space(&name, space, from, inputs, output);
             }
             Op::Rotary { heads } => self.rotary(&name, heads, node.shape, inputs, output),
             Op::Embedding { .. } => {
@@ -389,6 +418,16 @@ fn conv_attributes(conv: Conv) -> Vec<AttributeProto> {
     ]
 }
 
+fn conv1d_attributes(conv: Conv1d) -> Vec<AttributeProto> {
+    vec![
+        attr_ints("kernel_shape", &[conv.kernel]),
+        attr_ints("strides", &[conv.stride]),
+        attr_ints("pads", &conv.padding),
+        attr_ints("dilations", &[conv.dilation]),
+        attr_int("group", int(conv.groups)),
+    ]
+}
+
 /// ONNX's `max(0, min(1, alpha x + beta))` set to `relu6(x + 3) / 6`.
 fn hard_sigmoid() -> Vec<AttributeProto> {
     vec![attr_float("alpha", 1.0 / 6.0), attr_float("beta", 0.5)]
@@ -405,6 +444,14 @@ fn label(op: &Op) -> String {
                 _ => "gconv",
             };
             format!("{kind}{0}x{0}", c.kernel)
+        }
+        Op::Conv1d(c) => {
+            let kind = match c.groups {
+                1 => "conv",
+                g if g == c.out_channels => "dwconv",
+                _ => "gconv",
+            };
+            format!("{kind}{}", c.kernel)
         }
         Op::Linear { .. } => "linear".into(),
         Op::BatchNorm => "bn".into(),
@@ -425,8 +472,9 @@ fn label(op: &Op) -> String {
         Op::LayerNorm => "layernorm".into(),
         Op::RmsNorm => "rmsnorm".into(),
         Op::GroupNorm { .. } => "groupnorm".into(),
-        Op::Attention(_) => "attention".into(),
+        Op::Attention(_) | Op::RelativeAttention(..) => "attention".into(),
         Op::LinearAttention { .. } => "linear_attention".into(),
+        Op::StateSpace(_) => "ssm".into(),
         Op::Rotary { .. } => "rotary".into(),
         Op::Embedding { .. } => "embedding".into(),
         Op::Position => "position".into(),

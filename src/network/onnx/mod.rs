@@ -6,6 +6,7 @@
 mod lower;
 mod proto;
 mod sequence;
+mod state_space;
 
 use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto};

@@ -3,7 +3,7 @@
 
 use super::lower::Lowering;
 use super::proto::{attr_float, attr_int, attr_ints, attr_signed_ints, int, tensor, whole_tensor};
-use crate::network::{Attention, PoolKind, Shape, rotary_angles};
+use crate::network::{Attention, PoolKind, Relative, Shape, causal_mask, rotary_angles};
 
 /// Added to the variance by every normalisation.
 const EPSILON: f32 = 1e-5;
@@ -175,10 +175,13 @@ impl Lowering<'_> {
         }
     }
 
+    /// Inputs: queries, keys, values and, where there are relative positions,
+    /// their embeddings for keys and for values.
     pub(super) fn attention(
         &mut self,
         name: &str,
         attention: Attention,
+        relative: Option<Relative>,
         shape: Shape,
         inputs: Vec<String>,
         output: String,
@@ -200,24 +203,81 @@ impl Lowering<'_> {
         let v = self.heads(name, "v", &v, [reach, kv_heads, dim], &[0, 2, 1, 3]);
         let k = self.repeated(name, "k", k, heads, [kv_heads, dim, reach]);
         let v = self.repeated(name, "v", v, heads, [kv_heads, reach, dim]);
-        let scores = self.step(name, "scores", "MatMul", vec![q, k]);
+        let mut scores = self.step(name, "scores", "MatMul", vec![q.clone(), k]);
+        if let Some(relative) = relative {
+            let table = self.between_pairs(name, "near_keys", relative, shape, &inputs[3]);
+            let table = self.transpose(name, "near_keys.turned", &table, &[0, 2, 1]);
+            let near = self.by_position(name, "near", &q, &table, [reach, heads, dim, reach]);
+            scores = self.step(name, "scores.near", "Add", vec![scores, near]);
+        }
         let scale = self.table(name, "scale", &[], &[1.0 / (dim as f32).sqrt()]);
         let mut scores = self.step(name, "scaled", "Mul", vec![scores, scale]);
         if attention.causal {
             let length = attention.reach(shape);
-            // Far below any score, and finite: engines differ on infinities.
-            let mask: Vec<f32> = (0..length * length)
-                .map(|i| if i % length > i / length { -1e9 } else { 0.0 })
-                .collect();
+            let mask = causal_mask(length, false);
             let mask = self.table(name, "mask", &[length, length], &mask);
             scores = self.step(name, "masked", "Add", vec![scores, mask]);
         }
         let axis = vec![attr_int("axis", -1)];
         let weights = self.step_with(name, "weights", "Softmax", vec![scores], axis);
-        let mixed = self.step(name, "mixed", "MatMul", vec![weights, v]);
+        let mut mixed = self.step(name, "mixed", "MatMul", vec![weights.clone(), v]);
+        if let Some(relative) = relative {
+            let table = self.between_pairs(name, "near_values", relative, shape, &inputs[4]);
+            let sizes = [reach, heads, reach, dim];
+            let near = self.by_position(name, "mixed_near", &weights, &table, sizes);
+            mixed = self.step(name, "mixed.both", "Add", vec![mixed, near]);
+        }
         let rows = self.unheads(name, &mixed, reach, heads * dim);
         let rows = self.unwindowed(name, &rows, heads * dim, map, window);
         self.unrows(name, shape, &rows, output);
+    }
+
+    /// The embeddings of all pairs of positions, `[L, L, D]`.
+    fn between_pairs(
+        &mut self,
+        name: &str,
+        part: &str,
+        relative: Relative,
+        shape: Shape,
+        tables: &str,
+    ) -> String {
+        let (height, width) = shape.spatial();
+        let places = height * width;
+        let mut sum = String::new();
+        for (axis, indices) in relative.indices(shape).into_iter().enumerate() {
+            let own = |step: &str| format!("{part}{axis}.{step}");
+            let along = || vec![attr_int("axis", 0)];
+            let which = self.whole(name, &own("axis"), &[], &[int(axis)]);
+            let operands = vec![tables.to_string(), which];
+            let table = self.step_with(name, &own("table"), "Gather", operands, along());
+            let indices: Vec<i64> = indices.into_iter().map(int).collect();
+            let indices = self.whole(name, &own("distances"), &[places, places], &indices);
+            let operands = vec![table, indices];
+            let pairs = self.step_with(name, &own("pairs"), "Gather", operands, along());
+            sum = match axis {
+                0 => pairs,
+                _ => self.step(name, part, "Add", vec![sum, pairs]),
+            };
+        }
+        sum
+    }
+
+    /// The product of each position's `[B H, A]` of `[B, H, L, A]` with a matrix of
+    /// its own, one of `[L, A, ..]`, as `[B, H, L, ..]`.
+    fn by_position(
+        &mut self,
+        name: &str,
+        part: &str,
+        x: &str,
+        table: &str,
+        [length, heads, from, to]: [i64; 4],
+    ) -> String {
+        let own = |step: &str| format!("{part}.{step}");
+        let x = self.transpose(name, &own("positions"), x, &[2, 0, 1, 3]);
+        let x = self.reshape(name, &own("rows"), &x, &[length, -1, from]);
+        let x = self.step(name, &own("product"), "MatMul", vec![x, table.into()]);
+        let x = self.transpose(name, &own("batch"), &x, &[1, 0, 2]);
+        self.reshape(name, part, &x, &[-1, heads, length, to])
     }
 
     /// `[B, L, H D]` to heads in the order given by the permutation of
@@ -440,7 +500,7 @@ impl Lowering<'_> {
     }
 
     /// `0` keeps a dimension, `-1` is what remains.
-    fn reshape(&mut self, name: &str, part: &str, x: &str, dims: &[i64]) -> String {
+    pub(super) fn reshape(&mut self, name: &str, part: &str, x: &str, dims: &[i64]) -> String {
         let shape = self.whole(name, &format!("{part}.dims"), &[dims.len()], dims);
         self.step(name, part, "Reshape", vec![x.into(), shape])
     }

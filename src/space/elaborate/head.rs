@@ -2,6 +2,7 @@
 //! architecture, and the bit widths operators carry.
 
 use super::*;
+use crate::network::MAX_NUMBERS;
 
 /// The largest side of an image and the longest sequence.
 const MAX_EXTENT: i64 = 1 << 20;
@@ -25,6 +26,19 @@ impl<'a> Elaborator<'a> {
             }),
             Input::Tokens { length, .. } => self.extents("length", length, span, Shape::ids),
         };
+        let result = result.and_then(|(shapes, step)| {
+            match shapes.iter().find(|s| s.elements() as u64 > MAX_NUMBERS) {
+                None => Ok((shapes, step)),
+                Some(shape) => Err(Problem::new(
+                    span,
+                    format!(
+                        "one sample of {shape} is more than 2^{} numbers",
+                        MAX_NUMBERS.ilog2()
+                    ),
+                    "too large",
+                )),
+            }
+        });
         result.map_err(|problem| self.problems.push(problem)).ok()
     }
 

@@ -452,3 +452,134 @@ fn a_choice_is_placed_in_the_file_that_wrote_it() {
         ]
     );
 }
+
+/// A network over a sequence of this many steps and features.
+fn over_sequence(dims: &str, body: &str) -> Result<Space, Box<SpaceError>> {
+    let text = format!("space t\ninput sequence {dims}\nnetwork {{ {body} }}");
+    Space::parse("t", &text)
+}
+
+#[test]
+fn a_state_space_block_has_the_parameters_of_mamba_2() {
+    // mamba2-130m (Dao & Gu 2024): 24 such blocks of width 768, 64 channels a
+    // head, state 128, each behind an RMS norm; a last norm; 50,288 tokens whose
+    // embedding is also the output.
+    let space = over_sequence("16x768", "rmsnorm ssm(heads: 24, state: 128)").unwrap();
+    let network = space.network(&space.unrank(&BigUint::default())).unwrap();
+    let costs = network.costs();
+    let whole = 24 * costs.params + 768 + 50_288 * 768;
+    assert_eq!(whole, 128_989_632);
+    assert_eq!(network.output_shape(), Shape::tokens(16, 768));
+}
+
+#[test]
+fn sequences_are_convolved_and_pooled() {
+    // Keyword spotting: 49 frames of 40 features.
+    let space = over_sequence(
+        "49x40",
+        "conv1d(5, 32, stride 2) bn relu
+        choose { depthwise1d({3, 9}) bn relu | separable1d(9, 32, causal true) | skip }
+        conv1d(kernel 3, out 32, dilation 4, groups 2, causal true, bias true)
+        pool max (3, stride 2) zero(2)
+        ssm(4, 8, expand: {1, 2}, kernel: 3)
+        pool avg global linear(12)",
+    )
+    .unwrap();
+    assert_eq!(enumerated(&space), 8);
+    let network = space.network(&space.unrank(&BigUint::default())).unwrap();
+    assert_eq!(network.output_shape(), Shape::vector(12));
+    let wrong = |body: &str| rendered(&over_sequence("49x40", body).unwrap_err());
+    insta::assert_snapshot!(
+        [
+            wrong("conv3x3(8)"),
+            wrong("convld(3, 8)"),
+            wrong("conv1d(3, 8, casual true)"),
+            wrong("ssm(7, 16)"),
+            wrong("conv1d(3, 10, groups 3)"),
+        ]
+        .join("\n")
+    );
+}
+
+#[test]
+fn sizes_beyond_counting_are_told_at_their_place() {
+    let big = "space t\ninput image 3x{8, 65536}\nnetwork { conv1x1(1048576) }";
+    insta::assert_snapshot!(rendered(&Space::parse("t", big).unwrap_err()));
+    for (text, part) in [
+        (
+            "input image 9999999x9999999x9999999\nnetwork { relu }",
+            "numbers",
+        ),
+        (
+            "input image 3x8x8\nnetwork { conv(1048575, 1048576) }",
+            "its weights",
+        ),
+        (
+            "input image 3x8x8\nnetwork { attention(1048576, dim 1048576) }",
+            "its output",
+        ),
+        (
+            "input image 3x8x8\nnetwork { conv3x3(2097152) }",
+            "must lie in",
+        ),
+        (
+            "input tabular 1000000\nnetwork { linear(1000000) }",
+            "its weights",
+        ),
+        (
+            "input sequence 1048576x64\nnetwork { attention(8) }",
+            "intermediate",
+        ),
+        (
+            "input sequence 99x64\nnetwork { conv1d(1048576, 1048576) }",
+            "its weights",
+        ),
+        (
+            "input sequence 99x64\nnetwork { ssm(1, 1048576, expand 1048576) }",
+            "multiply-accumulates",
+        ),
+        (
+            "input tokens 128 vocab 1000000\nnetwork { embedding(vocab, 1048576) }",
+            "its weights",
+        ),
+        (
+            "input image 3x8x8\nlet low = 0 - 9223372036854775807 - 1\nnetwork { conv3x3(low / (0 - 1)) }",
+            "overflows",
+        ),
+        (
+            "input image 3x8x8\nlet low = 0 - 9223372036854775807 - 1\nnetwork { conv3x3(low % (0 - 1)) }",
+            "must lie in",
+        ),
+    ] {
+        let error = Space::parse("t", &format!("space t\n{text}")).unwrap_err();
+        assert!(
+            rendered(&error).contains(part),
+            "{text}: {}",
+            rendered(&error)
+        );
+    }
+    // Channels that double in each round end in an error, not in a wrap.
+    let doubling =
+        "space t\ninput image 3x8x8\nblock twice { x = input -> skip y = concat(x, input) }
+        network { repeat 60 { twice } }";
+    let error = Space::parse("t", doubling).expect_err("too large");
+    assert!(
+        rendered(&error).contains("its output has"),
+        "{}",
+        rendered(&error)
+    );
+}
+
+#[test]
+fn attention_takes_relative_positions() {
+    let space = over_sequence(
+        "26x24",
+        "attention(3, relative: {0, 2, 4}) attention(2, relative 5, grid true)",
+    )
+    .unwrap();
+    assert_eq!(enumerated(&space), 3);
+    let wrong = |body: &str| rendered(&over_sequence("24x24", body).unwrap_err());
+    assert!(wrong("attention(3, grid true)").contains("`grid` goes with `relative`"));
+    assert!(wrong("attention(3, relative 2, grid true)").contains("no square image"));
+    assert!(wrong("attention(3, relativ 2)").contains("did you mean `relative`?"));
+}
