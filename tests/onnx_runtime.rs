@@ -183,14 +183,14 @@ fn every_recurrent_operator() -> Network {
     let b = push(convolved(grouped), &[x]);
     let x = push(Op::Add, &[a, b]);
     let mut sums = Vec::new();
-    for (heads, state) in [(4, 2), (2, 9)] {
+    for (heads, state, chunk) in [(4, 2, 6), (2, 40, 48)] {
         let space = StateSpace { heads, state };
+        assert_eq!(space.chunk(48, 12 / heads), chunk);
         let xbc = push(linear(12 + 2 * state, false), &[x]);
         let xbc = push(Op::Activation(Activation::Swish), &[xbc]);
         let step = push(linear(heads, false), &[x]);
         sums.push(push(Op::StateSpace(space), &[xbc, step]));
     }
-    assert_eq!(StateSpace { heads: 4, state: 2 }.chunk(48, 3), 8);
     let x = push(Op::Add, &sums);
     let x = push(Op::RmsNorm, &[x]);
     let strided = push(convolved(Conv1d::same(12, 3, 2)), &[x]);

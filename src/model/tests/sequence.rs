@@ -265,7 +265,7 @@ fn state_space_block(length: usize, width: usize, space: StateSpace, head: usize
 fn state_spaces_in_one_chunk_and_in_several() {
     for (length, heads, state, head, chunk) in [
         (12, 3, 1, 2, 3),
-        (16, 2, 4, 3, 8),
+        (16, 2, 4, 3, 4),
         (7, 2, 3, 4, 7),
         (1, 1, 2, 5, 1),
         (6, 4, 8, 1, 6),
