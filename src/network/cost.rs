@@ -46,7 +46,7 @@ impl Network {
             };
             let inputs = node.inputs.as_slice();
             match inputs {
-                [] => {}
+                _ if node.op.is_free() => {}
                 [one] => count(std::slice::from_ref(&self.nodes[one.0].shape)),
                 _ => count(&self.input_shapes(node)),
             }
@@ -106,9 +106,12 @@ impl Network {
                 continue;
             }
             live += buffers[index].bytes;
-            let first = inputs.first();
-            let workspace = first.map_or(0, |i| node.op.workspace(self.shape(*i)));
-            peak = peak.max(live + packed_bytes(workspace, node.precision.activations));
+            peak = peak.max(live);
+            if !node.op.is_free() {
+                let workspace = node.op.workspace(self.shape(inputs[0]));
+                let bytes = packed_bytes(workspace, node.precision.activations);
+                peak = peak.max(live.saturating_add(bytes));
+            }
             for (place, input) in inputs.iter().enumerate() {
                 let buffer = buffers[input.0];
                 // Read twice, it is freed once.

@@ -262,7 +262,8 @@ impl Op {
                 if conv.dilation == 0 || conv.groups == 0 {
                     return fail("groups and dilation must be at least 1".into());
                 }
-                if channels % conv.groups != 0 || conv.out_channels % conv.groups != 0 {
+                let divides = |channels| conv.groups == 1 || channels % conv.groups == 0;
+                if !divides(channels) || !divides(conv.out_channels) {
                     return fail(format!(
                         "{} groups divide neither or not both of {channels} input and {} output channels",
                         conv.groups, conv.out_channels
@@ -498,15 +499,16 @@ pub(super) fn features(input: Shape) -> usize {
 
 /// Output size of a sliding window, given the padding of both sides together;
 /// `None` where the window does not fit once.
+#[inline]
 pub(super) fn window_out(
     size: usize,
     reach: usize,
     stride: usize,
     padding: usize,
 ) -> Option<usize> {
-    size.checked_add(padding)?
-        .checked_sub(reach)
-        .map(|room| room / stride + 1)
+    let room = size.checked_add(padding)?.checked_sub(reach)?;
+    // Division is slow, and mostly not needed.
+    Some(if stride == 1 { room } else { room / stride } + 1)
 }
 
 impl fmt::Display for Op {

@@ -141,7 +141,7 @@ impl StateSpace {
 
     /// Numbers that a run in chunks needs beside inputs and output: what weighs
     /// positions of a chunk, and the states between chunks.
-    pub(super) fn workspace(&self, input: Shape) -> u128 {
+    pub(super) fn workspace(&self, input: Shape) -> f64 {
         let (length, inner) = (input.length(), self.inner(input.channels()));
         let chunk = self.chunk(length, inner / self.heads.max(1));
         let states = if chunk < length { length / chunk } else { 0 };

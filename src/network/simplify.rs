@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::{Activation, Builder, Network, NodeId, Op, Precision, Shape, ShapeError};
+use super::{Activation, Builder, Inputs, Network, NodeId, Op, Precision, Shape, ShapeError};
 
 /// Builds a network without what computes nothing.
 #[derive(Debug)]
@@ -65,13 +65,12 @@ impl Builder for Simplifier {
                 Op::Conv1d(c) => !c.bias,
                 _ => false,
             };
-            if op == Op::Add && !zeros {
-                let kept: Vec<NodeId> =
-                    inputs.iter().copied().filter(|i| !self.zero[i.0]).collect();
-                return self.push(op, &kept);
+            if matches!(op, Op::Add) && !zeros {
+                let kept = inputs.iter().copied().filter(|i| !self.zero[i.0]);
+                return self.push(op, &kept.collect::<Inputs>());
             }
         }
-        if op == Op::Add && (zeros || inputs.len() == 1) {
+        if matches!(op, Op::Add) && (zeros || inputs.len() == 1) {
             return Ok(inputs[0]);
         }
         let at = self.network.push(op, inputs)?;

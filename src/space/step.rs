@@ -164,14 +164,14 @@ impl Term {
         }
     }
 
-    /// Whether it reads a slot below `base`.
-    pub fn reads_below(&self, base: usize) -> bool {
+    /// Whether it reads a slot of which this holds.
+    fn reads(&self, slots: &impl Fn(usize) -> bool) -> bool {
         match self {
             Term::Const(_) | Term::Current(_) => false,
-            Term::Slot(slot) | Term::Extent(slot, _) => *slot < base,
-            Term::Unary(_, a) => a.reads_below(base),
-            Term::Binary(_, a, b) => a.reads_below(base) || b.reads_below(base),
-            Term::Call(_, args) => args.iter().any(|a| a.reads_below(base)),
+            Term::Slot(slot) | Term::Extent(slot, _) => slots(*slot),
+            Term::Unary(_, a) => a.reads(slots),
+            Term::Binary(_, a, b) => a.reads(slots) || b.reads(slots),
+            Term::Call(_, args) => args.iter().any(|a| a.reads(slots)),
         }
     }
 
@@ -403,46 +403,50 @@ pub enum ChoiceKind {
 impl Step {
     /// The steps inside, itself included.
     pub fn size(&self) -> usize {
-        1 + match &*self.kind {
-            StepKind::Seq(steps) | StepKind::Depth { rounds: steps, .. } => {
-                steps.iter().map(Step::size).sum()
-            }
-            StepKind::Choose(_, options) => options.iter().map(|(_, s)| s.size()).sum(),
-            StepKind::If(_, then, otherwise) => then.size() + otherwise.size(),
+        1 + self.inner().iter().map(|step| step.size()).sum::<usize>()
+    }
+
+    /// The steps directly inside.
+    fn inner(&self) -> Vec<&Step> {
+        match &*self.kind {
+            StepKind::Seq(steps) | StepKind::Depth { rounds: steps, .. } => steps.iter().collect(),
+            StepKind::Choose(_, options) => options.iter().map(|(_, body)| body).collect(),
+            StepKind::If(_, then, otherwise) => vec![then, otherwise],
             StepKind::Scope(_, body)
             | StepKind::Unit { body, .. }
-            | StepKind::KeepPrecision(body) => body.size(),
-            _ => 0,
+            | StepKind::KeepPrecision(body) => vec![body],
+            _ => Vec::new(),
         }
     }
 
-    /// Whether it or a step inside reads a slot below `base`.
-    pub fn reads_below(&self, base: usize) -> bool {
-        let low = |term: &Term| term.reads_below(base);
-        match &*self.kind {
-            StepKind::Seq(steps) => steps.iter().any(|s| s.reads_below(base)),
-            StepKind::Set(term) => low(term),
-            StepKind::Decide(_, terms) | StepKind::Op(_, terms) => terms.iter().any(low),
-            StepKind::Choose(_, options) => options
-                .iter()
-                .any(|(guard, body)| guard.as_ref().is_some_and(low) || body.reads_below(base)),
-            StepKind::Depth { rounds, .. } => rounds.iter().any(|s| s.reads_below(base)),
-            StepKind::Precision(weights, activations) => low(weights) || low(activations),
-            StepKind::KeepPrecision(body)
-            | StepKind::Scope(_, body)
-            | StepKind::Unit { body, .. } => body.reads_below(base),
-            StepKind::If(term, then, otherwise) => {
-                low(term) || then.reads_below(base) || otherwise.reads_below(base)
+    /// Whether it or a step inside reads a slot of which this holds.
+    pub fn reads(&self, slots: &impl Fn(usize) -> bool) -> bool {
+        let reads = |term: &Term| term.reads(slots);
+        let here = match &*self.kind {
+            StepKind::Set(term) | StepKind::If(term, ..) => reads(term),
+            StepKind::Decide(_, terms) | StepKind::Op(_, terms) => terms.iter().any(reads),
+            StepKind::Choose(_, options) => {
+                let guards = options.iter().filter_map(|(guard, _)| guard.as_ref());
+                guards.into_iter().any(reads)
             }
-            StepKind::Load(slot) => *slot < base,
+            StepKind::Precision(weights, activations) => reads(weights) || reads(activations),
+            StepKind::Load(slot) => slots(*slot),
             // What it leaves there is seen outside, too.
-            StepKind::Carry(to, slots) => *to < base || slots.iter().any(|slot| *slot < base),
-            StepKind::Join(_, slots) => slots.iter().any(|slot| *slot < base),
-            StepKind::Residual(term, slot) => low(term) || *slot < base,
-            StepKind::Input(..) | StepKind::Primitive(_) | StepKind::Save | StepKind::Forget(_) => {
-                false
-            }
-        }
+            StepKind::Carry(to, moved) => slots(*to) || moved.iter().any(|slot| slots(*slot)),
+            StepKind::Join(_, joined) => joined.iter().any(|slot| slots(*slot)),
+            StepKind::Residual(term, slot) => reads(term) || slots(*slot),
+            _ => false,
+        };
+        here || self.inner().iter().any(|step| step.reads(slots))
+    }
+
+    /// Whether it or a step inside makes a slot.
+    pub fn makes_slots(&self) -> bool {
+        let here = matches!(
+            *self.kind,
+            StepKind::Set(_) | StepKind::Decide(..) | StepKind::Save | StepKind::Carry(..)
+        );
+        here || self.inner().iter().any(|step| step.makes_slots())
     }
 }
 

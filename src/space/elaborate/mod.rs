@@ -217,7 +217,7 @@ impl<'a> Elaborator<'a> {
 
     /// An instance of a group's decisions; slots below `base` are not its own.
     fn unit(&mut self, group: GroupId, body: Step, base: usize, span: Span) -> Elab<Step> {
-        let closed = !body.reads_below(base);
+        let closed = !body.reads(&|slot| slot < base);
         let kind = StepKind::Unit {
             group,
             body,
@@ -265,8 +265,12 @@ impl<'a> Elaborator<'a> {
         self.input_slot = outer;
         self.names.truncate(names);
         self.slots = base;
-        let both = vec![save, inner?];
-        let both = self.seq(both, span)?;
+        let inner = inner?;
+        // What enters need not be kept for a body that never names it.
+        if !inner.makes_slots() && !inner.reads(&|slot| slot == base) {
+            return Ok(inner);
+        }
+        let both = self.seq(vec![save, inner], span)?;
         self.step(StepKind::Scope(base, both), span)
     }
 
