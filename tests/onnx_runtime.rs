@@ -177,7 +177,7 @@ fn every_recurrent_operator() -> Network {
     let x = push(convolved(Conv1d::same(24, 5, 1).bias(true)), &[NodeId(0)]);
     let x = push(Op::BatchNorm, &[x]);
     let x = push(Op::Activation(Activation::Relu), &[x]);
-    let causal = Conv1d::same(24, 4, 1).dilation(3).groups(24).causal();
+    let causal = Conv1d::same(24, 4, 1).dilation(3).groups(24).causal(true);
     let grouped = Conv1d::same(24, 3, 1).groups(4);
     let a = push(convolved(causal), &[x]);
     let b = push(convolved(grouped), &[x]);

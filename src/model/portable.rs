@@ -33,7 +33,7 @@ pub(super) fn conv1d(
     bias: Option<Tensor<1>>,
 ) -> Tensor<4> {
     let [n, c, _, _] = x.dims();
-    let [before, after] = conv.padding;
+    let [before, after] = conv.padding();
     // As many zeros as both sides have are the operator's own, the rest is put on.
     let padding = before.min(after);
     let device = x.device();

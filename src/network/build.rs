@@ -3,7 +3,16 @@
 
 use std::ops::Range;
 
-use super::{Inputs, Network, Node, NodeId, Op, Precision, Shape, ShapeError};
+use super::{Network, Node, NodeId, Op, Precision, Shape, ShapeError, inputs};
+
+/// Nodes that read each other and `entry` alone, and of which `end` alone is read
+/// by others; `end` is `entry` where there are none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fragment {
+    pub nodes: Range<usize>,
+    pub entry: NodeId,
+    pub end: NodeId,
+}
 
 /// What operators are appended to.
 pub trait Builder {
@@ -34,9 +43,9 @@ pub trait Builder {
     /// any more. Returns where `kept` is found from now on.
     fn settle(&mut self, first: usize, kept: NodeId) -> NodeId;
 
-    /// Appends copies of nodes that read each other and `entry` alone, reading
-    /// `instead` in place of `entry`.
-    fn repeat(&mut self, nodes: Range<usize>, entry: NodeId, instead: NodeId);
+    /// Appends a copy of a fragment that reads `instead` in place of its entry.
+    /// Returns the copy's end.
+    fn repeat(&mut self, fragment: &Fragment, instead: NodeId) -> NodeId;
 }
 
 impl Builder for Network {
@@ -74,20 +83,19 @@ impl Builder for Network {
         kept
     }
 
-    fn repeat(&mut self, nodes: Range<usize>, entry: NodeId, instead: NodeId) {
-        let shift = self.nodes.len() - nodes.start;
-        self.nodes.reserve(nodes.len());
-        for index in nodes {
+    fn repeat(&mut self, fragment: &Fragment, instead: NodeId) -> NodeId {
+        let shift = self.nodes.len() - fragment.nodes.start;
+        let copied = |id: NodeId| match id == fragment.entry {
+            true => instead,
+            false => NodeId(id.0 + shift),
+        };
+        self.nodes.reserve(fragment.nodes.len());
+        for index in fragment.nodes.clone() {
             let node = &self.nodes[index];
-            let mut inputs = Inputs::from_slice(&node.inputs);
-            for input in &mut inputs {
-                *input = match *input == entry {
-                    true => instead,
-                    false => NodeId(input.0 + shift),
-                };
-            }
+            let inputs = inputs(&node.inputs, copied);
             self.nodes.push(Node { inputs, ..*node });
         }
-        self.output = NodeId(self.nodes.len() - 1);
+        self.output = copied(fragment.end);
+        self.output
     }
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::precision::packed_bytes;
-use super::{Network, Op, Shape};
+use super::{Network, Node, Op, Tally};
 
 /// Costs for one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,34 +28,38 @@ pub struct Costs {
 #[derive(Clone, Copy)]
 struct Buffer {
     bytes: u64,
+    /// What the node needs beside it, while it runs.
+    workspace: u64,
     /// The last node that reads it; itself where none does.
     last_reader: usize,
 }
 
 impl Network {
+    /// Counts of one node for one sample.
+    #[inline]
+    pub fn tally(&self, node: &Node) -> Tally {
+        match node.inputs.first() {
+            Some(first) => node.op.tally(self.shape(*first), node.shape),
+            None => Tally::default(),
+        }
+    }
+
     pub fn costs(&self) -> Costs {
         let (mut macs, mut params, mut weight_bytes) = (0, 0, 0);
         let mut buffers: Vec<Buffer> = Vec::with_capacity(self.nodes().len());
         for (index, node) in self.nodes().iter().enumerate() {
-            let mut count = |inputs: &[Shape]| {
-                // One operator's counts are bounded, those of very many are not.
-                macs = node.op.macs(inputs, node.shape).saturating_add(macs);
-                let own = node.op.params(inputs);
-                params += own;
-                weight_bytes += packed_bytes(own, node.precision.weights);
-            };
-            let inputs = node.inputs.as_slice();
-            match inputs {
-                _ if node.op.is_free() => {}
-                [one] => count(std::slice::from_ref(&self.nodes[one.0].shape)),
-                _ => count(&self.input_shapes(node)),
-            }
-            for input in inputs {
+            let tally = self.tally(node);
+            // One operator's counts are bounded, those of very many are not.
+            macs = tally.macs.saturating_add(macs);
+            params += tally.params;
+            weight_bytes += packed_bytes(tally.params, node.precision.weights);
+            for input in node.inputs.as_slice() {
                 buffers[input.0].last_reader = index;
             }
             let bits = node.precision.activations;
             buffers.push(Buffer {
                 bytes: packed_bytes(node.shape.elements() as u64, bits),
+                workspace: packed_bytes(tally.workspace, bits),
                 last_reader: index,
             });
         }
@@ -106,12 +110,7 @@ impl Network {
                 continue;
             }
             live += buffers[index].bytes;
-            peak = peak.max(live);
-            if !node.op.is_free() {
-                let workspace = node.op.workspace(self.shape(inputs[0]));
-                let bytes = packed_bytes(workspace, node.precision.activations);
-                peak = peak.max(live.saturating_add(bytes));
-            }
+            peak = peak.max(live.saturating_add(buffers[index].workspace));
             for (place, input) in inputs.iter().enumerate() {
                 let buffer = buffers[input.0];
                 // Read twice, it is freed once.

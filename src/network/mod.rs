@@ -21,7 +21,7 @@ mod topology;
 mod weights;
 
 pub use attention::{Attention, Relative};
-pub use build::Builder;
+pub use build::{Builder, Fragment};
 pub use cost::Costs;
 pub use hash::NetworkHash;
 pub use op::{Activation, Conv, Op, PoolKind, ShapeError};
@@ -29,7 +29,7 @@ pub use precision::Precision;
 pub use sequence::{Conv1d, StateSpace};
 pub use shape::Shape;
 pub use simplify::Simplifier;
-pub use size::{MAX_MACS, MAX_NUMBERS};
+pub use size::{MAX_MACS, MAX_NUMBERS, Tally};
 pub use tables::{causal_mask, rotary_angles, sinusoids};
 pub use topology::Topologies;
 pub use weights::{Array, ParamSpec, Role, Weights, WeightsError};
@@ -44,7 +44,18 @@ use smallvec::SmallVec;
 pub struct NodeId(pub usize);
 
 /// The nodes an operator reads: few, so that they need no memory of their own.
-pub type Inputs = SmallVec<[NodeId; 4]>;
+pub type Inputs = SmallVec<[NodeId; 3]>;
+
+/// The ids one by one; where they are few, without a loop or a call, as this is
+/// done for every node of every candidate.
+#[inline]
+fn inputs(ids: &[NodeId], map: impl Fn(NodeId) -> NodeId) -> Inputs {
+    match *ids {
+        [a] => Inputs::from_buf_and_len([map(a), a, a], 1),
+        [a, b] => Inputs::from_buf_and_len([map(a), map(b), b], 2),
+        _ => ids.iter().map(|id| map(*id)).collect(),
+    }
+}
 
 /// An operator, where its inputs come from and what it produces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,11 +124,6 @@ impl Network {
         self.shape(self.output)
     }
 
-    /// Shapes of a node's inputs, in order.
-    pub fn input_shapes(&self, node: &Node) -> SmallVec<[Shape; 4]> {
-        node.inputs.iter().map(|i| self.shape(*i)).collect()
-    }
-
     /// Appends an operator and makes it the output.
     ///
     /// # Errors
@@ -133,7 +139,7 @@ impl Network {
         };
         self.nodes.push(Node {
             op,
-            inputs: Inputs::from_slice(inputs),
+            inputs: self::inputs(inputs, |id| id),
             shape,
             precision: self.precision,
         });

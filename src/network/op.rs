@@ -539,7 +539,7 @@ impl fmt::Display for Op {
                 if c.dilation != 1 {
                     write!(f, ", dilation {}", c.dilation)?;
                 }
-                write!(f, "{})", if c.is_causal() { ", causal" } else { "" })
+                write!(f, "{})", if c.causal { ", causal" } else { "" })
             }
             Op::StateSpace(space) => write!(f, "ssm({} heads, state {})", space.heads, space.state),
             Op::Linear { out_features, .. } => write!(f, "linear({out_features})"),

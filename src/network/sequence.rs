@@ -14,11 +14,11 @@ pub struct Conv1d {
     pub out_channels: usize,
     pub kernel: usize,
     pub stride: usize,
-    /// Zeros before the first position and after the last.
-    pub padding: [usize; 2],
     pub dilation: usize,
     pub groups: usize,
     pub bias: bool,
+    /// Whether a position sees itself and earlier ones only.
+    pub causal: bool,
 }
 
 impl Conv1d {
@@ -29,12 +29,11 @@ impl Conv1d {
             out_channels,
             kernel,
             stride,
-            padding: [0; 2],
             dilation: 1,
             groups: 1,
             bias: false,
+            causal: false,
         }
-        .dilation(1)
     }
 
     pub fn groups(self, groups: usize) -> Self {
@@ -45,41 +44,34 @@ impl Conv1d {
         Conv1d { bias, ..self }
     }
 
-    /// Sets the dilation and the padding that keeps the length at stride 1.
     pub fn dilation(self, dilation: usize) -> Self {
-        let missing = dilation * self.kernel.saturating_sub(1);
-        Conv1d {
-            dilation,
-            padding: [missing / 2, missing - missing / 2],
-            ..self
-        }
+        Conv1d { dilation, ..self }
     }
 
-    /// All padding goes in front, so that a position sees itself and earlier
-    /// ones only; after the dilation is set.
-    pub fn causal(self) -> Self {
-        Conv1d {
-            padding: [self.padding[0] + self.padding[1], 0],
-            ..self
-        }
+    pub fn causal(self, causal: bool) -> Self {
+        Conv1d { causal, ..self }
     }
 
-    /// Whether all padding is in front, and as much as keeps the length.
-    pub fn is_causal(&self) -> bool {
-        self.kernel > 1 && self.padding == [self.reach() - 1, 0]
+    /// Zeros before the first position and after the last: what keeps the length
+    /// at stride 1.
+    pub fn padding(&self) -> [usize; 2] {
+        let missing = self.reach() - 1;
+        match self.causal {
+            true => [missing, 0],
+            false => [missing / 2, missing - missing / 2],
+        }
     }
 
     /// Positions from the first to the last that an output sees.
     pub fn reach(&self) -> usize {
         self.dilation
-            .saturating_mul(self.kernel - 1)
+            .saturating_mul(self.kernel.saturating_sub(1))
             .saturating_add(1)
     }
 
     /// Positions of the output; `None` where the window does not fit once.
     pub fn length(&self, length: usize) -> Option<usize> {
-        let padding = self.padding[0].saturating_add(self.padding[1]);
-        window_out(length, self.reach(), self.stride, padding)
+        window_out(length, self.reach(), self.stride, self.reach() - 1)
     }
 }
 

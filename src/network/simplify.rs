@@ -2,9 +2,9 @@
 //! that do not reach the output. The result computes the same function, so it
 //! is what gets trained, exported, measured and hashed.
 
-use std::ops::Range;
-
-use super::{Activation, Builder, Inputs, Network, NodeId, Op, Precision, Shape, ShapeError};
+use super::{
+    Activation, Builder, Fragment, Inputs, Network, NodeId, Op, Precision, Shape, ShapeError,
+};
 
 /// Builds a network without what computes nothing.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub struct Simplifier {
     network: Network,
     /// The nodes known to be zeros.
     zero: Vec<bool>,
+    /// The nodes that are read by later ones; some that are may be missing.
+    read: Vec<bool>,
 }
 
 impl Network {
@@ -41,6 +43,7 @@ impl Simplifier {
         Simplifier {
             network,
             zero: vec![false],
+            read: vec![false],
         }
     }
 
@@ -79,6 +82,10 @@ impl Builder for Simplifier {
             return Ok(inputs[0]);
         }
         self.zero.push(zeros || matches!(op, Op::Zero { .. }));
+        self.read.push(false);
+        for input in inputs {
+            self.read[input.0] = true;
+        }
         Ok(at)
     }
 
@@ -89,6 +96,7 @@ impl Builder for Simplifier {
     fn restart(&mut self, input: Shape) {
         self.network.restart(input);
         self.zero.truncate(1);
+        self.read.truncate(1);
     }
 
     fn set_precision(&mut self, precision: Precision) {
@@ -112,6 +120,12 @@ impl Builder for Simplifier {
         if kept.0 < first {
             self.network.nodes.truncate(first);
             self.zero.truncate(first);
+            self.read.truncate(first);
+            return kept;
+        }
+        // Nothing to drop where each node is read by a later one, up to `kept`.
+        let last = self.size() - 1;
+        if kept.0 == last && self.read[first..last].iter().all(|read| *read) {
             return kept;
         }
         let nodes = &mut self.network.nodes;
@@ -147,11 +161,21 @@ impl Builder for Simplifier {
         }
         nodes.truncate(next);
         self.zero.truncate(next);
-        moved[kept.0 - first]
+        self.read.truncate(first);
+        self.read.resize(next, true);
+        let kept = moved[kept.0 - first];
+        self.read[kept.0] = false;
+        kept
     }
 
-    fn repeat(&mut self, nodes: Range<usize>, entry: NodeId, instead: NodeId) {
-        self.zero.extend_from_within(nodes.clone());
-        self.network.repeat(nodes, entry, instead);
+    fn repeat(&mut self, fragment: &Fragment, instead: NodeId) -> NodeId {
+        let end = self.network.repeat(fragment, instead);
+        if !fragment.nodes.is_empty() {
+            self.zero.extend_from_within(fragment.nodes.clone());
+            self.read.resize(self.network.nodes.len(), true);
+            self.read[instead.0] = true;
+            self.read[end.0] = false;
+        }
+        end
     }
 }

@@ -182,7 +182,7 @@ fn convolutions_over_positions_have_their_lengths_and_costs() {
         for conv in [
             Conv1d::same(8, kernel, 1),
             Conv1d::same(8, kernel, 1).dilation(3),
-            Conv1d::same(8, kernel, 1).dilation(2).causal(),
+            Conv1d::same(8, kernel, 1).dilation(2).causal(true),
         ] {
             assert_eq!(
                 shape(Op::Conv1d(conv)),
@@ -218,14 +218,6 @@ fn convolutions_over_positions_have_their_lengths_and_costs() {
         error(sequence, Op::Conv(Conv::same(4, 3, 1))),
         @"conv3x3(4) does not fit: it needs a feature map, not 49 tokens of 40 (`conv1d` is for sequences)"
     );
-    let valid = Conv1d {
-        padding: [0; 2],
-        ..Conv1d::same(4, 3, 1).dilation(30)
-    };
-    insta::assert_snapshot!(
-        error(sequence, Op::Conv1d(valid)),
-        @"conv1d(3, 4, dilation 30) does not fit: a window of 61 is larger than the 49 positions with their padding"
-    );
 }
 
 #[test]
@@ -240,10 +232,10 @@ fn a_state_space_says_what_does_not_fit_and_costs_what_it_does() {
     assert_eq!(out, Shape::tokens(10, 64));
     // Decay, input and output of 16 numbers a channel, and the skip.
     assert_eq!(
-        Op::StateSpace(space).macs(&[x, dt], out),
+        Op::StateSpace(space).tally(x, out).macs,
         10 * 64 * (3 * 16 + 1)
     );
-    assert_eq!(Op::StateSpace(space).params(&[x, dt]), 12);
+    assert_eq!(Op::StateSpace(space).tally(x, out).params, 12);
     let error = |x, dt| infer(x, dt).unwrap_err().reason;
     insta::assert_snapshot!(
         error(x, Shape::tokens(10, 5)),
@@ -367,10 +359,10 @@ fn relative_positions_have_the_tables_of_autoformer() {
     // axes, of keys and of values (Chen et al. 2021 and their code).
     let tokens = Shape::tokens(197, 192);
     assert_eq!(op(14, true).infer(&[tokens; 3]), Ok(tokens));
-    assert_eq!(op(14, true).params(&[tokens; 3]), 2 * 2 * 30 * 64);
-    assert_eq!(op(14, false).params(&[tokens; 3]), 2 * 29 * 64);
-    let plain = Op::Attention(attention).macs(&[tokens; 3], tokens);
-    let more = op(14, true).macs(&[tokens; 3], tokens) - plain;
+    assert_eq!(op(14, true).tally(tokens, tokens).params, 2 * 2 * 30 * 64);
+    assert_eq!(op(14, false).tally(tokens, tokens).params, 2 * 29 * 64);
+    let plain = Op::Attention(attention).tally(tokens, tokens).macs;
+    let more = op(14, true).tally(tokens, tokens).macs - plain;
     assert_eq!(more, 2 * 197 * 192 * 60);
     let indices = Relative {
         distance: 1,

@@ -422,6 +422,7 @@ impl Fusion {
             _ => (window as f64).powi(2),
         };
         let bytes = |s: Shape| s.bytes_f32() as f64;
+        let tally = network.tally(node);
         Some(Kernel {
             kind,
             in_channels,
@@ -430,13 +431,11 @@ impl Fusion {
             stride,
             groups,
             out_pixels,
-            macs: node.op.macs(&[input], node.shape) as f64,
+            macs: tally.macs as f64,
             input_bytes: node.inputs.iter().map(|i| bytes(network.shape(*i))).sum(),
             output_bytes: bytes(node.shape),
             weight_bytes: match node.op {
-                Op::Conv(_) | Op::Conv1d(_) | Op::Linear { .. } => {
-                    4.0 * node.op.params(&[input]) as f64
-                }
+                Op::Conv(_) | Op::Conv1d(_) | Op::Linear { .. } => 4.0 * tally.params as f64,
                 _ => 0.0,
             },
             window_outputs: window_area * node.shape.elements() as f64,

@@ -172,7 +172,7 @@ impl Space {
     fn replay<'a>(
         &'a self,
         architecture: &'a Architecture,
-        walk: fn(&Program, &mut Replay<'a>) -> Result<Network, WalkError>,
+        walk: fn(&Program, &mut Replay<'a>) -> Result<Network, Box<WalkError>>,
     ) -> Result<Network, GenotypeError> {
         let program = self.program();
         let mut replay = Replay {

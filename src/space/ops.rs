@@ -334,6 +334,14 @@ impl OpKind {
                 };
                 return Some(conv());
             }
+            OpKind::Conv1d => {
+                let conv = || {
+                    let conv = Conv1d::same(size(1, 1)?, size(0, 1)?, size(2, 1)?);
+                    let conv = conv.groups(size(3, 1)?).dilation(size(4, 1)?);
+                    Ok(Op::Conv1d(conv.causal(flag(5)?).bias(flag(6)?)))
+                };
+                return Some(conv());
+            }
             OpKind::MaxPool | OpKind::AvgPool => {
                 let kind = match self {
                     OpKind::MaxPool => PoolKind::Max,
@@ -414,27 +422,20 @@ impl OpKind {
                 let x = push(Op::Conv(depthwise), at)?;
                 push(Op::Conv(Conv::same(size(1, 1)?, 1, 1)), x)
             }
-            OpKind::Conv1d => {
-                let conv = Conv1d::same(size(1, 1)?, size(0, 1)?, size(2, 1)?)
-                    .groups(size(3, 1)?)
-                    .dilation(size(4, 1)?)
-                    .bias(flag(6)?);
-                push(Op::Conv1d(causal_where(flag(5)?, conv)), at)
-            }
             OpKind::Depthwise1d => {
                 let channels = shape.channels();
                 let conv = Conv1d::same(channels, size(0, 1)?, size(1, 1)?)
                     .groups(channels)
                     .dilation(size(2, 1)?)
                     .bias(flag(4)?);
-                push(Op::Conv1d(causal_where(flag(3)?, conv)), at)
+                push(Op::Conv1d(conv.causal(flag(3)?)), at)
             }
             OpKind::Separable1d => {
                 let channels = shape.channels();
                 let depthwise = Conv1d::same(channels, size(0, 1)?, size(2, 1)?)
                     .groups(channels)
                     .dilation(size(3, 1)?);
-                let x = push(Op::Conv1d(causal_where(flag(4)?, depthwise)), at)?;
+                let x = push(Op::Conv1d(depthwise.causal(flag(4)?)), at)?;
                 push(Op::Conv1d(Conv1d::same(size(1, 1)?, 1, 1)), x)
             }
             OpKind::Linear => {
@@ -558,13 +559,6 @@ fn project(net: &mut impl Builder, at: NodeId, out: usize, bias: bool) -> Result
     add(net, op, &[at])
 }
 
-fn causal_where(causal: bool, conv: Conv1d) -> Conv1d {
-    match causal {
-        true => conv.causal(),
-        false => conv,
-    }
-}
-
 /// The block of Mamba-2 (Dao & Gu 2024, arXiv 2405.21060, figure 6): projections
 /// to `x`, `B`, `C` and the step size, a causal depthwise convolution over the
 /// former three, the state space, a gate, RMS norm, the projection back.
@@ -592,7 +586,7 @@ fn state_space(
     let wide = inner + 2 * space.state;
     let convolution = Conv1d::same(wide, kernel, 1).groups(wide).bias(true);
     let x = project(net, at, wide, bias)?;
-    let x = add(net, Op::Conv1d(convolution.causal()), &[x])?;
+    let x = add(net, Op::Conv1d(convolution.causal(true)), &[x])?;
     let x = add(net, Op::Activation(Activation::Swish), &[x])?;
     let step = project(net, at, space.heads, bias)?;
     let x = add(net, Op::StateSpace(space), &[x, step])?;

@@ -2,15 +2,15 @@
 //! in program order, and the network grows as operators are met. The same
 //! small rules for operators, joins and conditions serve the analysis.
 
-use std::ops::Range;
-
 use smallvec::SmallVec;
 
 use super::elaborate::Program;
 use super::error::Span;
 use super::ops::OpKind;
 use super::step::*;
-use crate::network::{Builder, Inputs, Network, NodeId, Op, Precision, Shape, Simplifier};
+use crate::network::{
+    Builder, Fragment, Inputs, Network, NodeId, Op, Precision, Shape, Simplifier,
+};
 
 /// Evaluates a condition.
 pub fn condition(term: &Term, shape: Shape, slots: &impl Slots) -> Result<bool, String> {
@@ -122,7 +122,7 @@ pub struct WalkError {
 }
 
 /// Runs the program and returns the network as the file writes it.
-pub fn walk(program: &Program, chooser: &mut impl Chooser) -> Result<Network, WalkError> {
+pub fn walk(program: &Program, chooser: &mut impl Chooser) -> Result<Network, Box<WalkError>> {
     let (mut network, at) = run(program, chooser, Network::new(program.inputs[0]))?;
     network.set_output(at);
     Ok(network)
@@ -132,7 +132,7 @@ pub fn walk(program: &Program, chooser: &mut impl Chooser) -> Result<Network, Wa
 pub fn walk_simplified(
     program: &Program,
     chooser: &mut impl Chooser,
-) -> Result<Network, WalkError> {
+) -> Result<Network, Box<WalkError>> {
     let (network, at) = run(program, chooser, Simplifier::new(program.inputs[0]))?;
     Ok(network.finish(at))
 }
@@ -141,7 +141,7 @@ fn run<B: Builder>(
     program: &Program,
     chooser: &mut impl Chooser,
     net: B,
-) -> Result<(B, NodeId), WalkError> {
+) -> Result<(B, NodeId), Box<WalkError>> {
     let mut walker = Walker {
         chooser,
         net,
@@ -174,9 +174,7 @@ struct Instance {
     shape: Shape,
     zero: bool,
     precision: Precision,
-    entry: NodeId,
-    nodes: Range<usize>,
-    end: NodeId,
+    fragment: Fragment,
 }
 
 impl<C: Chooser, B: Builder> Walker<'_, C, B> {
@@ -197,10 +195,10 @@ impl<C: Chooser, B: Builder> Walker<'_, C, B> {
         self.chooser.choose(choice, &self.all[..options])
     }
 
-    fn run(&mut self, step: &Step) -> Result<(), WalkError> {
-        let at = |message: String| WalkError {
-            span: step.span,
-            message,
+    fn run(&mut self, step: &Step) -> Result<(), Box<WalkError>> {
+        let at = |message: String| {
+            let span = step.span;
+            Box::new(WalkError { span, message })
         };
         match &*step.kind {
             StepKind::Seq(steps) => steps.iter().try_for_each(|s| self.run(s)),
@@ -324,7 +322,7 @@ impl<C: Chooser, B: Builder> Walker<'_, C, B> {
 
     /// An instance of shared decisions that depends on nothing but the current
     /// tensor: copied from an earlier one where there is one like it.
-    fn instance(&mut self, body: &Step) -> Result<(), WalkError> {
+    fn instance(&mut self, body: &Step) -> Result<(), Box<WalkError>> {
         let (shape, entry) = (self.shape(), self.at);
         let zero = self.net.is_zero(entry);
         let precision = self.net.precision();
@@ -334,15 +332,11 @@ impl<C: Chooser, B: Builder> Walker<'_, C, B> {
                 && known.zero == zero
                 && known.precision == precision
         });
-        let first = self.net.size();
         if let Some(known) = like {
-            self.net.repeat(known.nodes.clone(), known.entry, entry);
-            self.at = match known.end == known.entry {
-                true => entry,
-                false => NodeId(known.end.0 - known.nodes.start + first),
-            };
+            self.at = self.net.repeat(&known.fragment, entry);
             return Ok(());
         }
+        let first = self.net.size();
         self.run(body)?;
         self.at = self.net.settle(first, self.at);
         self.instances.push(Instance {
@@ -350,9 +344,11 @@ impl<C: Chooser, B: Builder> Walker<'_, C, B> {
             shape,
             zero,
             precision,
-            entry,
-            nodes: first..self.net.size(),
-            end: self.at,
+            fragment: Fragment {
+                nodes: first..self.net.size(),
+                entry,
+                end: self.at,
+            },
         });
         Ok(())
     }

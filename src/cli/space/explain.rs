@@ -87,12 +87,8 @@ pub fn architecture(space: &Space, architecture: &Architecture, json: bool) -> m
 
 /// Multiply-accumulates and parameters.
 fn node_costs(network: &Network, index: usize) -> (u64, u64) {
-    let node = &network.nodes()[index];
-    let inputs = network.input_shapes(node);
-    match inputs.is_empty() {
-        true => (0, 0),
-        false => (node.op.macs(&inputs, node.shape), node.op.params(&inputs)),
-    }
+    let tally = network.tally(&network.nodes()[index]);
+    (tally.macs, tally.params)
 }
 
 fn architecture_json(space: &Space, architecture: &Architecture, network: &Network) -> Value {

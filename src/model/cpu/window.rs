@@ -37,7 +37,7 @@ impl Window {
             output: [1, conv.length(dims[2]).expect("the shape was checked")],
             kernel: [1, conv.kernel],
             stride: conv.stride,
-            padding: [0, conv.padding[0]],
+            padding: [0, conv.padding()[0]],
             dilation: conv.dilation,
         }
     }

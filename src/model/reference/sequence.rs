@@ -118,7 +118,7 @@ fn convolve(conv: Conv1d, x: &Array3<f64>, weight: &ArrayD<f64>, c: usize, at: u
     let mut sum = 0.0;
     for tap in 0..conv.kernel {
         let place = at * conv.stride + tap * conv.dilation;
-        let place = match place.checked_sub(conv.padding[0]) {
+        let place = match place.checked_sub(conv.padding()[0]) {
             Some(place) if place < length => place,
             _ => continue,
         };

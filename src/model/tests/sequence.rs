@@ -248,7 +248,10 @@ fn state_space_block(length: usize, width: usize, space: StateSpace, head: usize
     let inner = space.heads * head;
     let wide = inner + 2 * space.state;
     let x = push(&mut net, linear(wide, false), &[NodeId(0)]);
-    let conv = Conv1d::same(wide, 3, 1).groups(wide).bias(true).causal();
+    let conv = Conv1d::same(wide, 3, 1)
+        .groups(wide)
+        .bias(true)
+        .causal(true);
     let x = push(&mut net, Op::Conv1d(conv), &[x]);
     let x = push(&mut net, Op::Activation(Activation::Swish), &[x]);
     let step = push(&mut net, linear(space.heads, false), &[NodeId(0)]);
@@ -310,9 +313,9 @@ fn convolutions_over_positions_of_every_kind() {
     for conv in [
         dense,
         dense.bias(true),
-        dense.causal(),
+        dense.causal(true),
         dense.dilation(2),
-        dense.dilation(3).causal().bias(true),
+        dense.dilation(3).causal(true).bias(true),
         dense.groups(2),
         Conv1d::same(5, 1, 1),
         Conv1d::same(5, 1, 2).bias(true),
@@ -323,7 +326,7 @@ fn convolutions_over_positions_of_every_kind() {
             ..dense
         },
         one_each(3, 1),
-        one_each(4, 1).causal().bias(true),
+        one_each(4, 1).causal(true).bias(true),
         one_each(5, 2),
         one_each(3, 1).dilation(4),
     ] {

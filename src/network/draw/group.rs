@@ -87,7 +87,7 @@ pub fn title(op: &Op, shape: Shape) -> String {
                 1 => String::new(),
                 d => format!(", dilation {d}"),
             };
-            let causal = if conv.is_causal() { ", causal" } else { "" };
+            let causal = if conv.causal { ", causal" } else { "" };
             format!("{kind}{}{dilation}{causal}", stride(conv.stride))
         }
         Op::Linear { .. } => "linear".into(),

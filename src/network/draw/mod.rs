@@ -11,7 +11,7 @@ use svg::node::element::{Group as Layer, Path, Rectangle, Text, Title, path::Dat
 
 use self::group::{Group, groups, title};
 use self::layout::{Point, Size, layout};
-use super::{Network, Op};
+use super::Network;
 
 const MARGIN: f64 = 24.0;
 const HEADER: f64 = 40.0;
@@ -132,11 +132,9 @@ fn face(network: &Network, group: &Group) -> Face {
         .join(" · ");
     let (mut macs, mut params) = (0, 0);
     for node in group.nodes.iter().map(|id| network.node(*id)) {
-        if node.op != Op::Input {
-            let inputs = network.input_shapes(node);
-            macs += node.op.macs(&inputs, node.shape);
-            params += node.op.params(&inputs);
-        }
+        let tally = network.tally(node);
+        macs += tally.macs;
+        params += tally.params;
     }
     let longest = text_width(&title).max(text_width(&tail));
     let lines = if tail.is_empty() { 1.0 } else { 2.0 };

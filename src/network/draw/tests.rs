@@ -1,4 +1,5 @@
 use super::*;
+use crate::network::Op;
 use crate::network::{Activation, Conv, NodeId, PoolKind, Shape};
 
 /// Two inverted residuals, the second with squeeze-excite.

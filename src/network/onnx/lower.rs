@@ -422,7 +422,7 @@ fn conv1d_attributes(conv: Conv1d) -> Vec<AttributeProto> {
     vec![
         attr_ints("kernel_shape", &[conv.kernel]),
         attr_ints("strides", &[conv.stride]),
-        attr_ints("pads", &conv.padding),
+        attr_ints("pads", &conv.padding()),
         attr_ints("dilations", &[conv.dilation]),
         attr_int("group", int(conv.groups)),
     ]
