@@ -18,7 +18,7 @@ pub mod evaluate;
 pub mod model;
 pub mod network;
 pub mod pareto;
-#[cfg(feature = "full")]
+#[cfg(feature = "predict")]
 pub mod predict;
 #[cfg(feature = "full")]
 pub mod report;
