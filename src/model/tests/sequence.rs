@@ -321,10 +321,6 @@ fn convolutions_over_positions_of_every_kind() {
         Conv1d::same(5, 1, 2).bias(true),
         Conv1d::same(4, 4, 1),
         Conv1d::same(4, 9, 2),
-        Conv1d {
-            padding: [0, 3],
-            ..dense
-        },
         one_each(3, 1),
         one_each(4, 1).causal(true).bias(true),
         one_each(5, 2),
