@@ -511,34 +511,28 @@ pub(super) fn window_out(
     Some(if stride == 1 { room } else { room / stride } + 1)
 }
 
+/// What of a convolution is not 1, by name.
+fn unusual(f: &mut fmt::Formatter<'_>, values: [usize; 3]) -> fmt::Result {
+    for (name, value) in ["stride", "groups", "dilation"].iter().zip(values) {
+        if value != 1 {
+            write!(f, ", {name} {value}")?;
+        }
+    }
+    Ok(())
+}
+
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Op::Input => write!(f, "input"),
             Op::Conv(c) => {
                 write!(f, "conv{0}x{0}({1}", c.kernel, c.out_channels)?;
-                if c.stride != 1 {
-                    write!(f, ", stride {}", c.stride)?;
-                }
-                if c.groups != 1 {
-                    write!(f, ", groups {}", c.groups)?;
-                }
-                if c.dilation != 1 {
-                    write!(f, ", dilation {}", c.dilation)?;
-                }
+                unusual(f, [c.stride, c.groups, c.dilation])?;
                 write!(f, ")")
             }
             Op::Conv1d(c) => {
                 write!(f, "conv1d({}, {}", c.kernel, c.out_channels)?;
-                if c.stride != 1 {
-                    write!(f, ", stride {}", c.stride)?;
-                }
-                if c.groups != 1 {
-                    write!(f, ", groups {}", c.groups)?;
-                }
-                if c.dilation != 1 {
-                    write!(f, ", dilation {}", c.dilation)?;
-                }
+                unusual(f, [c.stride, c.groups, c.dilation])?;
                 write!(f, "{})", if c.causal { ", causal" } else { "" })
             }
             Op::StateSpace(space) => write!(f, "ssm({} heads, state {})", space.heads, space.state),

@@ -196,3 +196,47 @@ pub enum Stmt {
         span: Span,
     },
 }
+
+/// Every use of an operator or a block in a body, in order.
+pub fn calls(body: &[Stmt]) -> Vec<&Call> {
+    let mut found = Vec::new();
+    for statement in body {
+        match statement {
+            Stmt::Bind(..) | Stmt::Residual { .. } => {}
+            Stmt::Tensor(_, flow) => found.extend(flow_calls(flow)),
+            Stmt::Call(call) => found.push(call),
+            Stmt::Repeat { body, carried, .. } => {
+                let starts = carried.iter().filter_map(|c| c.start.as_ref());
+                starts.for_each(|flow| found.extend(flow_calls(flow)));
+                found.extend(calls(body));
+            }
+            Stmt::Stage { body, .. } => found.extend(calls(body)),
+            Stmt::Choose { alternatives, .. } => {
+                let bodies = alternatives.iter().flat_map(|a| calls(&a.body));
+                found.extend(bodies);
+            }
+            Stmt::If {
+                then, otherwise, ..
+            } => {
+                found.extend(calls(then));
+                found.extend(calls(otherwise));
+            }
+        }
+    }
+    found
+}
+
+fn flow_calls(flow: &Flow) -> Vec<&Call> {
+    match flow {
+        Flow::Tensor(_) => Vec::new(),
+        Flow::Through(from, calls) => {
+            let mut found = flow_calls(from);
+            found.extend(calls);
+            found
+        }
+        Flow::Sum(parts) | Flow::Product(parts) | Flow::Concat(parts) => {
+            parts.iter().flat_map(flow_calls).collect()
+        }
+        Flow::Pick { through, .. } => through.as_deref().map_or(Vec::new(), calls),
+    }
+}

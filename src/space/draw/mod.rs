@@ -11,7 +11,7 @@ mod words;
 
 use std::collections::HashMap;
 
-use super::ast::{Block, File, Input, Stmt};
+use super::ast::{Block, File, Input, Stmt, calls};
 use super::error::Span;
 use super::{Space, parser, step::Choice};
 use body::Graph;
@@ -151,10 +151,8 @@ fn used_blocks<'a>(context: &Context<'a>, file: &'a File) -> Vec<&'a Block> {
     let mut bodies: Vec<&[Stmt]> = file.network.iter().map(|(b, _)| b.as_slice()).collect();
     let mut next = 0;
     while next < bodies.len() {
-        let mut names = Vec::new();
-        words::calls(bodies[next], &mut names);
-        for name in names {
-            if let Some(block) = context.blocks.get(name)
+        for call in calls(bodies[next]) {
+            if let Some(block) = context.blocks.get(call.name.text.as_str())
                 && !used.iter().any(|b| std::ptr::eq(*b, *block))
             {
                 used.push(block);

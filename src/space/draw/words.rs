@@ -5,7 +5,7 @@ use num_bigint::BigUint;
 
 use super::Context;
 use super::figure::{Figure, Style, Tone};
-use crate::space::ast::{Call, Expr, ExprKind, Flow, Stmt};
+use crate::space::ast::{Call, Expr, ExprKind};
 use crate::space::error::Span;
 use crate::space::ops::{self, OpKind};
 
@@ -180,45 +180,6 @@ pub fn wrapped(text: &str) -> Vec<String> {
         }
     }
     lines
-}
-
-/// The names of everything a body uses, in order.
-pub fn calls<'a>(body: &'a [Stmt], out: &mut Vec<&'a str>) {
-    for statement in body {
-        match statement {
-            Stmt::Bind(..) | Stmt::Residual { .. } => {}
-            Stmt::Tensor(_, flow) => flow_calls(flow, out),
-            Stmt::Call(call) => out.push(&call.name.text),
-            Stmt::Repeat { body, .. } | Stmt::Stage { body, .. } => calls(body, out),
-            Stmt::Choose { alternatives, .. } => {
-                alternatives.iter().for_each(|a| calls(&a.body, out));
-            }
-            Stmt::If {
-                then, otherwise, ..
-            } => {
-                calls(then, out);
-                calls(otherwise, out);
-            }
-        }
-    }
-}
-
-fn flow_calls<'a>(flow: &'a Flow, out: &mut Vec<&'a str>) {
-    match flow {
-        Flow::Tensor(_) => {}
-        Flow::Through(from, calls) => {
-            flow_calls(from, out);
-            out.extend(calls.iter().map(|c| c.name.text.as_str()));
-        }
-        Flow::Sum(parts) | Flow::Product(parts) | Flow::Concat(parts) => {
-            parts.iter().for_each(|p| flow_calls(p, out));
-        }
-        Flow::Pick { through, .. } => {
-            if let Some(body) = through {
-                calls(body, out);
-            }
-        }
-    }
 }
 
 /// All digits up to a quadrillion, three of them and a power of ten beyond.

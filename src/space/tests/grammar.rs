@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::pattern::Pattern;
 use crate::network::Activation;
-use crate::space::ast::{Call, Flow, Stmt};
+use crate::space::ast::{Call, calls};
 use crate::space::lexer::{Token, lex};
 use crate::space::ops::{self, SIGNATURES};
 use crate::space::parser;
@@ -195,44 +195,6 @@ fn scopes(rules: &[Rule], line: &str) -> Vec<Option<String>> {
     scopes
 }
 
-fn calls<'a>(body: &'a [Stmt], out: &mut Vec<&'a Call>) {
-    for statement in body {
-        match statement {
-            Stmt::Bind(..) | Stmt::Residual { .. } => {}
-            Stmt::Tensor(_, flow) => flow_calls(flow, out),
-            Stmt::Call(call) => out.push(call),
-            Stmt::Repeat { body, .. } | Stmt::Stage { body, .. } => calls(body, out),
-            Stmt::Choose { alternatives, .. } => {
-                alternatives.iter().for_each(|a| calls(&a.body, out));
-            }
-            Stmt::If {
-                then, otherwise, ..
-            } => {
-                calls(then, out);
-                calls(otherwise, out);
-            }
-        }
-    }
-}
-
-fn flow_calls<'a>(flow: &'a Flow, out: &mut Vec<&'a Call>) {
-    match flow {
-        Flow::Tensor(_) => {}
-        Flow::Through(from, calls) => {
-            flow_calls(from, out);
-            out.extend(calls);
-        }
-        Flow::Sum(parts) | Flow::Product(parts) | Flow::Concat(parts) => {
-            parts.iter().for_each(|p| flow_calls(p, out));
-        }
-        Flow::Pick { through, .. } => {
-            if let Some(body) = through {
-                calls(body, out);
-            }
-        }
-    }
-}
-
 #[test]
 fn shipped_files_are_coloured_by_what_their_words_mean() {
     let (rules, words) = (rules(), known_words());
@@ -267,11 +229,9 @@ fn shipped_files_are_coloured_by_what_their_words_mean() {
                 .replace("import", "#mport"),
         )
         .unwrap();
-        let mut used = Vec::new();
-        parsed.blocks.iter().for_each(|b| calls(&b.body, &mut used));
-        if let Some((body, _)) = &parsed.network {
-            calls(body, &mut used);
-        }
+        let blocks = parsed.blocks.iter().map(|b| b.body.as_slice());
+        let network = parsed.network.iter().map(|(body, _)| body.as_slice());
+        let used: Vec<&Call> = blocks.chain(network).flat_map(calls).collect();
         for call in used {
             let scope = coloured[call.name.span.start].as_deref().unwrap_or("none");
             if ops::find(&call.name.text).is_some() {
