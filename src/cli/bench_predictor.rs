@@ -58,6 +58,9 @@ pub struct Args {
     /// Skip training without the table a space is tested on.
     #[arg(long)]
     no_left_out: bool,
+    /// Only time meta-training, adaptation and predictions.
+    #[arg(long)]
+    speed: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -123,7 +126,7 @@ pub fn run(args: Args) -> miette::Result<()> {
     let measured = TableSpace::ALL
         .into_iter()
         // Training without a table needs the others.
-        .filter(|space| args.wants(*space) || !args.no_left_out)
+        .filter(|space| args.wants(*space) || !(args.no_left_out || args.speed))
         .map(|space| Measured::read(&args.tables, space))
         .collect::<Result<Vec<_>, _>>()
         .into_diagnostic()?;
@@ -131,6 +134,19 @@ pub fn run(args: Args) -> miette::Result<()> {
         .iter()
         .filter(|m| args.wants(m.table.space))
         .collect();
+    if args.speed {
+        let all = judged
+            .iter()
+            .map(|m| speed(&predictor, &measured, m.table.space))
+            .collect::<miette::Result<Vec<_>>>()?;
+        if args.json {
+            let all: Vec<Value> = all.iter().map(Speed::json).collect();
+            println!("{}", serde_json::to_string_pretty(&all).into_diagnostic()?);
+        } else {
+            all.iter().for_each(|s| println!("{s}"));
+        }
+        return Ok(());
+    }
     let each = 1 + usize::from(!args.no_left_out) + kinds.len();
     let bar = ProgressBar::new((each * judged.len()) as u64).with_style(
         ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}")
@@ -170,7 +186,7 @@ pub fn run(args: Args) -> miette::Result<()> {
         }
     }
     for m in &judged {
-        println!("{}", speed(&predictor, m)?);
+        println!("{}", speed(&predictor, &measured, m.table.space)?);
     }
     Ok(())
 }
@@ -415,7 +431,7 @@ fn write_csv(path: &Path, cases: &[Case]) -> Result<(), csv::Error> {
                 row.extend(figures.map(|v| v.to_string()));
                 // Where there is no interval the fields stay empty.
                 let rest = [a.within_10_percent, score.coverage, score.interval_ratio];
-                row.extend(rest.map(|v| or_empty(v)));
+                row.extend(rest.map(or_empty));
                 writer.write_record(row)?;
             }
         }
@@ -432,48 +448,112 @@ fn or_empty(value: f64) -> String {
     }
 }
 
-/// Times adaptation and prediction on one thread.
-fn speed(predictor: &Predictor, measured: &Measured) -> miette::Result<String> {
-    let space = measured.table.space;
+/// How fast the predictor is on one table.
+struct Speed {
+    space: TableSpace,
+    /// Meta-training on this table alone, on all cores.
+    meta_training_s: f64,
+    adaptation_ms: f64,
+    /// On one core: features of networks, latencies and intervals from
+    /// features.
+    features_per_s: f64,
+    predictions_per_s: f64,
+    intervals_per_s: f64,
+}
+
+impl Speed {
+    fn json(&self) -> Value {
+        json!({
+            "space": self.space.name(),
+            "meta_training_s": self.meta_training_s,
+            "adaptation_ms": self.adaptation_ms,
+            "features_per_s": self.features_per_s,
+            "predictions_per_s": self.predictions_per_s,
+            "intervals_per_s": self.intervals_per_s,
+        })
+    }
+}
+
+impl std::fmt::Display for Speed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}: meta-trains in {:.1} s, adapts in {:.0} ms; a core computes features of {:.0} networks, {:.0} latencies, {:.0} intervals a second",
+            self.space.name(),
+            self.meta_training_s,
+            self.adaptation_ms,
+            self.features_per_s,
+            self.predictions_per_s,
+            self.intervals_per_s,
+        )
+    }
+}
+
+/// Times meta-training, adaptation (both on all cores) and prediction.
+fn speed(predictor: &Predictor, measured: &[Measured], space: TableSpace) -> miette::Result<Speed> {
+    let start = Instant::now();
+    let trained = train(
+        measured,
+        &TrainOptions {
+            spaces: vec![space],
+            ..TrainOptions::default()
+        },
+    );
+    let meta_training_s = start.elapsed().as_secs_f64();
+    let measured = measured
+        .iter()
+        .find(|m| m.table.space == space)
+        .expect("the table was read");
     let latency = measured.latencies(split(space).validate[0]);
     let pairs: Vec<(&Features, f64)> = (0..10)
         .map(|i| (&measured.features[i], latency[i]))
         .collect();
+    // The first call pays for what later calls find warm.
+    trained
+        .calibrate(&pairs, &Options::default())
+        .into_diagnostic()?;
     let start = Instant::now();
     let calibrated = predictor
         .calibrate(&pairs, &Options::default())
         .into_diagnostic()?;
     let adaptation_ms = 1e3 * start.elapsed().as_secs_f64();
-    let networks = measured.table.architectures[..500]
+    let networks = measured
+        .table
+        .architectures
         .iter()
+        .take(500)
         .map(|text| space.network(text))
         .collect::<Result<Vec<_>, _>>()
         .into_diagnostic()?;
     let per_second = |count: usize, start: Instant| count as f64 / start.elapsed().as_secs_f64();
     let start = Instant::now();
     let features: Vec<Features> = networks.iter().map(Features::of).collect();
-    let featured = per_second(features.len(), start);
+    let features_per_s = per_second(features.len(), start);
     let start = Instant::now();
     let sum: f64 = measured
         .features
         .iter()
         .map(|f| calibrated.latency_ms(f))
         .sum();
-    let points = per_second(measured.features.len(), start);
+    let predictions_per_s = per_second(measured.features.len(), start);
     let start = Instant::now();
     let reach: f64 = measured
         .features
         .iter()
         .map(|f| calibrated.predict(f).high_ms)
         .sum();
-    let intervals = per_second(measured.features.len(), start);
+    let intervals_per_s = per_second(measured.features.len(), start);
     // The sums are used, so that no prediction can be optimised away.
     miette::ensure!(
         sum.is_finite() && reach.is_finite(),
         "a prediction is not finite"
     );
-    Ok(format!(
-        "{}: adapts in {adaptation_ms:.0} ms; a core computes features of {featured:.0} networks, {points:.0} latencies, {intervals:.0} intervals a second",
-        space.name()
-    ))
+    Ok(Speed {
+        space,
+        meta_training_s,
+        adaptation_ms,
+        features_per_s,
+        predictions_per_s,
+        intervals_per_s,
+    })
 }

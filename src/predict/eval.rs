@@ -233,3 +233,55 @@ pub fn summarise(devices: &[DeviceScores]) -> Summary {
         interval_ratio: ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::predict::tables::TableSpace;
+
+    #[test]
+    fn references_are_not_judged_and_intervals_are_counted() {
+        let truth = [1.0, 2.0, 3.0, 4.0, 5.0];
+        // Row 2 is a reference, and would be far off.
+        let predict = |i: usize| (if i == 2 { 99.0 } else { truth[i] }, Some((0.0001, 2.5)));
+        let score = score_predictions(&truth, &[2], predict);
+        assert_eq!(score.agreement.mape, 0.0);
+        assert_eq!(score.agreement.spearman, 1.0);
+        assert_eq!(score.coverage, 0.5);
+        let none = score_predictions(&truth, &[], |i| (truth[i], None));
+        assert!(none.coverage.is_nan() && none.interval_ratio.is_nan());
+    }
+
+    #[test]
+    fn a_summary_tells_the_spread_and_the_worst_over_reference_sets() {
+        let score = |spearman| {
+            let mut score = score_predictions(&[1.0, 2.0], &[], |i| (i as f64 + 1.0, None));
+            score.agreement.spearman = spearman;
+            score
+        };
+        let device = |a, b| DeviceScores {
+            device: "d".into(),
+            scores: vec![score(a), score(b)],
+        };
+        let s = summarise(&[device(0.8, 1.0), device(0.6, 0.8)]);
+        assert!((s.spearman - 0.8).abs() < 1e-12);
+        assert!((s.worst_set_spearman - 0.7).abs() < 1e-12);
+        assert!((s.spearman_sd - 0.02f64.sqrt()).abs() < 1e-12);
+        assert!(s.coverage.is_nan());
+    }
+
+    #[test]
+    fn without_measurements_the_known_devices_speak() {
+        let tables = Path::new(env!("CARGO_MANIFEST_DIR")).join("predictors/data");
+        let measured = Measured::read(&tables, TableSpace::FbNet).unwrap();
+        let random = References::Random { sets: 10 };
+        let predictor = Predictor::shipped();
+        let scores = evaluate(predictor, &measured, &["gold_6240"], random, 0);
+        assert_eq!(scores[0].scores.len(), 1);
+        let score = scores[0].scores[0];
+        assert!(score.agreement.spearman > macs_spearman(&measured, "gold_6240"));
+        assert!(score.coverage.is_nan());
+    }
+}
