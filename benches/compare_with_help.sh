@@ -16,8 +16,13 @@ if ! "$venv/bin/python" -c 'import torch, numpy' 2>/dev/null; then
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check torch numpy ||
         { echo '*** SKIPPED: PyTorch cannot be installed; nothing is compared with HELP ***' >&2; exit 0; }
 fi
-cargo build --release --quiet --bin bespoke
-bespoke="${CARGO_TARGET_DIR:-target}/release/bespoke"
+# BESPOKE names a program built before.
+if [ -n "${BESPOKE:-}" ]; then
+    bespoke="$BESPOKE"
+else
+    cargo build --release --quiet --bin bespoke
+    bespoke="${CARGO_TARGET_DIR:-target}/release/bespoke"
+fi
 ours="$("$bespoke" bench predictor --speed --only "$space" --json)"
 help="$("$venv/bin/python" benches/help_predictor.py --space "$space" "$@")"
 OURS="$ours" HELP="$help" "$venv/bin/python" - <<'PYTHON'
