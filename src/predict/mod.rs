@@ -4,6 +4,7 @@
 //! predictor is meta-trained on public tables by [`train`] and judged by
 //! [`eval`].
 
+pub mod baselines;
 pub mod basis;
 mod calibrate;
 mod checkpoint;
