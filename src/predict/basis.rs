@@ -116,6 +116,23 @@ impl Basis {
         }
     }
 
+    /// The same basis with only these of its devices.
+    pub fn retain(&self, kept: impl Fn(&str) -> bool) -> Self {
+        let (devices, weights) = self
+            .devices
+            .iter()
+            .zip(&self.weights)
+            .filter(|(device, _)| kept(device))
+            .map(|(device, weights)| (device.clone(), weights.clone()))
+            .unzip();
+        Basis {
+            name: self.name.clone(),
+            devices,
+            weights,
+            range: self.range.clone(),
+        }
+    }
+
     /// Whether a network's costs lie where the basis was measured, give or
     /// take a tenth.
     pub fn covers(&self, costs: &[f64]) -> bool {
@@ -132,7 +149,7 @@ impl Ideal {
     fn weight(&self, name: &str) -> f64 {
         let (kind, part) = name.split_once('.').unwrap_or((name, ""));
         // These repeat what the kernels' own costs already count.
-        if matches!(kind, "path" | "live" | "zero" | "input") {
+        if matches!(kind, "path" | "zero" | "input") {
             return 0.0;
         }
         let conv = ["dense", "pointwise", "depthwise", "grouped"]

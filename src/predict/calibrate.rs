@@ -105,6 +105,8 @@ pub struct LeftOut {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibrated {
     posterior: Posterior,
+    #[serde(default)]
+    resolution: Resolution,
     /// Multiplies standard deviations, from the leave-one-out errors.
     sd_factor: f64,
     z90: f64,
@@ -144,20 +146,22 @@ impl Predictor {
             }
             log_latency.push(latency_ms.ln());
         }
-        let costs: Vec<&[f64]> = features.iter().map(|f| &f.costs[..]).collect();
-        Ok(self.calibrate_valid(&costs, &log_latency, options))
+        let features: Vec<&Features> = features.iter().map(|f| &**f).collect();
+        Ok(self.calibrate_valid(&features, &log_latency, options))
     }
 
     fn calibrate_valid(
         &self,
-        costs: &[&[f64]],
+        features: &[&Features],
         log_latency: &[f64],
         options: &Options,
     ) -> Calibrated {
-        let n = costs.len();
-        let mut warnings = duplicates(costs);
+        let n = features.len();
+        let mut warnings = duplicates(features);
         let mut noise_factor = vec![1.0; n];
-        let mut left_out = self.leave_one_out(costs, log_latency, &noise_factor);
+        let resolution = Resolution::of(log_latency);
+        let rounding = resolution.variances(log_latency);
+        let mut left_out = self.leave_one_out(features, log_latency, &noise_factor, &rounding);
         if options.reject_outliers {
             // One at a time, the worst first: an outlier spoils the others'
             // predictions, so most suspicions vanish with it.
@@ -166,7 +170,7 @@ impl Predictor {
                     break;
                 };
                 noise_factor[index] = OUTLIER_NOISE_FACTOR;
-                left_out = self.leave_one_out(costs, log_latency, &noise_factor);
+                left_out = self.leave_one_out(features, log_latency, &noise_factor, &rounding);
                 warnings.push(Warning::Outlier {
                     index,
                     measured_ms: log_latency[index].exp(),
@@ -178,9 +182,10 @@ impl Predictor {
             &self.bases,
             &self.prior,
             &Evidence {
-                costs,
+                features,
                 log_latency,
                 noise_factor: &noise_factor,
+                rounding: &rounding,
             },
         );
         // Posterior scale of the standardised errors, under a prior worth some
@@ -193,12 +198,13 @@ impl Predictor {
             count += 1.0;
         }
         let mut sd_factor = (sum / count).sqrt();
-        if let Some(warning) = constant_latency(costs, log_latency) {
+        if let Some(warning) = constant_latency(features, log_latency) {
             warnings.push(warning);
             sd_factor *= 3.0;
         }
         let mut calibrated = Calibrated {
             posterior,
+            resolution,
             sd_factor,
             z90: self.interval.z90,
             left_out: Vec::new(),
@@ -217,11 +223,12 @@ impl Predictor {
     /// (in at most ten folds).
     fn leave_one_out(
         &self,
-        costs: &[&[f64]],
+        features: &[&Features],
         log_latency: &[f64],
         noise_factor: &[f64],
+        rounding: &[f64],
     ) -> Vec<(f64, f64)> {
-        let n = costs.len();
+        let n = features.len();
         let folds = n.min(10);
         let parts: Vec<Vec<(usize, (f64, f64))>> = (0..folds)
             .into_par_iter()
@@ -231,14 +238,15 @@ impl Predictor {
                     &self.bases,
                     &self.prior,
                     &Evidence {
-                        costs: &kept.iter().map(|i| costs[*i]).collect::<Vec<_>>(),
+                        features: &kept.iter().map(|i| features[*i]).collect::<Vec<_>>(),
                         log_latency: &kept.iter().map(|i| log_latency[*i]).collect::<Vec<_>>(),
                         noise_factor: &kept.iter().map(|i| noise_factor[*i]).collect::<Vec<_>>(),
+                        rounding: &kept.iter().map(|i| rounding[*i]).collect::<Vec<_>>(),
                     },
                 );
                 (fold..n)
                     .step_by(folds)
-                    .map(|i| (i, posterior.log_mean_and_sd(costs[i])))
+                    .map(|i| (i, posterior.log_mean_and_sd(features[i])))
                     .collect()
             })
             .collect();
@@ -247,6 +255,33 @@ impl Predictor {
             out[i] = moments;
         }
         out
+    }
+}
+
+/// The clock's resolution in milliseconds: the largest power of ten that all
+/// latencies are whole multiples of. Phones' tables hold whole milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Resolution(f64);
+
+impl Resolution {
+    pub fn of(log_latency: &[f64]) -> Self {
+        let whole = |step: f64| {
+            log_latency.iter().all(|l| {
+                let multiple = l.exp() / step;
+                multiple > 0.5 && (multiple - multiple.round()).abs() < 1e-6
+            })
+        };
+        let step = (-6..=3).rev().map(|k| 10f64.powi(k)).find(|s| whole(*s));
+        Resolution(step.unwrap_or(0.0))
+    }
+
+    /// Variance of a logarithm from rounding: uniform over one step.
+    fn variance(self, log_latency: f64) -> f64 {
+        (self.0 / log_latency.exp()).powi(2).min(1.0) / 12.0
+    }
+
+    pub fn variances(self, log_latency: &[f64]) -> Vec<f64> {
+        log_latency.iter().map(|l| self.variance(*l)).collect()
     }
 }
 
@@ -271,10 +306,10 @@ fn worst_outlier(
         .map(|(i, _)| i)
 }
 
-fn duplicates(costs: &[&[f64]]) -> Vec<Warning> {
+fn duplicates(features: &[&Features]) -> Vec<Warning> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
-    for i in 0..costs.len() {
-        match groups.iter_mut().find(|g| costs[g[0]] == costs[i]) {
+    for i in 0..features.len() {
+        match groups.iter_mut().find(|g| features[g[0]] == features[i]) {
             Some(group) => group.push(i),
             None => groups.push(vec![i]),
         }
@@ -288,17 +323,18 @@ fn duplicates(costs: &[&[f64]]) -> Vec<Warning> {
 
 /// Latencies within 0.1 % of each other while the networks' work differs by
 /// more than 20 %.
-fn constant_latency(costs: &[&[f64]], log_latency: &[f64]) -> Option<Warning> {
+fn constant_latency(features: &[&Features], log_latency: &[f64]) -> Option<Warning> {
     let spread = |values: &mut dyn Iterator<Item = f64>| {
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
             (l.min(v), h.max(v))
         });
         high - low
     };
-    let work = spread(&mut costs.iter().map(|c| {
-        let features = Features { costs: c.to_vec() };
-        (features.mega_macs() + features.mega_bytes() + 1e-9).ln()
-    }));
+    let work = spread(
+        &mut features
+            .iter()
+            .map(|f| (f.mega_macs() + f.mega_bytes() + 1e-9).ln()),
+    );
     (work > 0.2 && spread(&mut log_latency.iter().copied()) < 1e-3).then(|| {
         Warning::ConstantLatency {
             latency_ms: log_latency[0].exp(),
@@ -309,7 +345,7 @@ fn constant_latency(costs: &[&[f64]], log_latency: &[f64]) -> Option<Warning> {
 impl Calibrated {
     /// Predicts a network's latency with its 90 % interval.
     pub fn predict<T: ToFeatures + ?Sized>(&self, network: &T) -> Prediction {
-        let (mean, sd) = self.posterior.log_mean_and_sd(&network.to_features().costs);
+        let (mean, sd) = self.posterior.log_mean_and_sd(&network.to_features());
         self.prediction(mean, sd)
     }
 
@@ -321,7 +357,7 @@ impl Calibrated {
     /// The latency alone, in milliseconds: much faster than
     /// [`predict`](Self::predict), for searchers that rank many candidates.
     pub fn latency_ms<T: ToFeatures + ?Sized>(&self, network: &T) -> f64 {
-        self.posterior.log_mean(&network.to_features().costs).exp()
+        self.posterior.log_mean(&network.to_features()).exp()
     }
 
     /// Each measurement beside the prediction of a calibration without it
@@ -346,7 +382,7 @@ impl Calibrated {
     }
 
     fn prediction(&self, mean: f64, sd: f64) -> Prediction {
-        let sd_log = sd * self.sd_factor;
+        let sd_log = (sd * self.sd_factor).hypot(self.resolution.variance(mean).sqrt());
         let reach = self.z90 * sd_log;
         Prediction {
             latency_ms: mean.exp(),

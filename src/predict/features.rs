@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::network::{Activation, Network, Op, Shape};
+use crate::network::{Activation, Builder, Network, NodeId, Op, Shape, Simplifier};
 
 /// What a kernel does; convolutions are told apart as engines do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -108,10 +108,6 @@ pub fn cost_names() -> Vec<String> {
             "path.count",
             "path.macs",
             "input.bytes",
-            "live.count",
-            "live.macs",
-            "live.bytes",
-            "live.weights",
             "network",
         ]
         .map(str::to_string),
@@ -138,35 +134,48 @@ const CONCAT: usize = LINEAR + 2;
 const ZERO: usize = CONCAT + 2;
 const PATH: usize = ZERO + 2;
 const INPUT: usize = PATH + 2;
-const LIVE: usize = INPUT + 1;
 /// Always 1: what one run costs whatever the network.
-const NETWORK: usize = LIVE + 4;
+const NETWORK: usize = INPUT + 1;
 const MEGA: f64 = 1e-6;
 
 /// A network as the predictor sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Features {
-    /// Summed costs in the order of [`cost_names`].
+    /// Summed costs in the order of [`cost_names`], every node executed.
     pub costs: Vec<f64>,
+    /// The same where an engine optimises the graph first; `None` where that
+    /// changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimised: Option<Vec<f64>>,
+}
+
+/// Whether an engine runs a graph as written, or drops what cannot change its
+/// output first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Execution {
+    Written,
+    Optimised,
 }
 
 impl Features {
-    /// Features of a network. Operators that do not reach the output count, as
-    /// engines that run the graph as written execute them; call
-    /// [`Network::simplify`] first where they would not be run.
+    /// Features of a network, as written and as a graph optimiser leaves it.
     pub fn of(network: &Network) -> Self {
-        let mut costs = network_costs(network);
-        // Engines that optimise the graph skip what cannot reach the output;
-        // others run it. The live part is told apart so that both can be fit.
-        if network
+        let costs = network_costs(network);
+        let zeros = network
             .nodes()
             .iter()
-            .any(|n| matches!(n.op, Op::Zero { .. }))
-        {
-            let live = network_costs(&network.simplify());
-            costs[LIVE..NETWORK].copy_from_slice(&live[LIVE..NETWORK]);
+            .any(|n| matches!(n.op, Op::Zero { .. }));
+        let optimised = zeros.then(|| network_costs(&optimise(network)));
+        Features { costs, optimised }
+    }
+
+    /// The costs on an engine that executes graphs this way.
+    pub fn on(&self, execution: Execution) -> &[f64] {
+        match (execution, &self.optimised) {
+            (Execution::Optimised, Some(costs)) => costs,
+            _ => &self.costs,
         }
-        Features { costs }
     }
 
     /// Multiply-accumulates, in millions.
@@ -220,6 +229,41 @@ impl Features {
         .sum::<f64>()
             + conv
     }
+}
+
+/// The graph that is left once constants are folded. A product with zero is
+/// folded into the weights of the convolution before it, which is executed
+/// still (seen on TensorFlow Lite: NAS-Bench-201 on pixel3); any other is a
+/// constant, and what only it reads is gone.
+fn optimise(network: &Network) -> Network {
+    let mut simple = Simplifier::new(network.input_shape());
+    let mut found = vec![NodeId(0)];
+    // Whether a node of the simple network ends a convolution.
+    let mut convolved = vec![false];
+    for node in &network.nodes()[1..] {
+        let inputs: Vec<NodeId> = node.inputs.iter().map(|i| found[i.0]).collect();
+        if let Op::Zero { stride: 1 } = node.op
+            && convolved[inputs[0].0]
+        {
+            found.push(inputs[0]);
+            continue;
+        }
+        let Ok(at) = simple.push(node.op, &inputs) else {
+            // It fits in the network itself; should it not here, nothing is
+            // known to be optimised.
+            return network.clone();
+        };
+        convolved.resize(convolved.len().max(at.0 + 1), false);
+        convolved[at.0] = match node.op {
+            Op::Conv(_) | Op::Conv1d(_) => true,
+            Op::BatchNorm => convolved[inputs[0].0],
+            // A sum of one term is that term.
+            Op::Add => convolved[at.0],
+            _ => false,
+        };
+        found.push(at);
+    }
+    simple.finish(found[network.output().0])
 }
 
 fn network_costs(network: &Network) -> Vec<f64> {
@@ -304,9 +348,6 @@ fn add_kernel(costs: &mut [f64], k: &Kernel) {
     }
     if k.smooth_activation {
         add(SMOOTH, &[k.output_bytes * MEGA]);
-    }
-    if k.kind != KernelKind::Zero {
-        add(LIVE, &[1.0, k.macs * MEGA, bytes, k.weight_bytes * MEGA]);
     }
 }
 

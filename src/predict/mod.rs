@@ -39,8 +39,8 @@ pub struct Predictor {
     interval: IntervalPrior,
 }
 
-/// How posterior standard deviations relate to real errors, learned on the
-/// validation devices.
+/// How posterior standard deviations relate to real errors, learned on devices
+/// calibrated as if they were new.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct IntervalPrior {
     /// Standard deviations that hold 90 % of the errors.

@@ -8,6 +8,7 @@ use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
 use super::basis::{Basis, N_GROUPS};
+use super::features::{Execution, Features};
 use super::lens::{Lens, Prepared, dot, mean_of};
 
 /// Deviation of the group multipliers' logarithms.
@@ -26,6 +27,8 @@ pub const N_HYPOTHESES: usize =
 const SPEED_VARIANCE: f64 = 4.0;
 /// Advantage, in nats, of a basis measured on networks like the references.
 const HOME_BONUS: f64 = 3.0;
+/// How engines execute graphs, with the prior share of each among devices.
+const EXECUTIONS: [(Execution, f64); 2] = [(Execution::Written, 0.9), (Execution::Optimised, 0.1)];
 /// Hypotheses kept for the variance; the mean uses all.
 const KEPT_HYPOTHESES: usize = 8;
 
@@ -71,6 +74,7 @@ struct Hypothesis {
 /// A lens with the posterior mean of its directions' weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct FittedLens {
+    execution: Execution,
     lens: Lens,
     weight: f64,
     /// Prior mean is `log mean latency + offset - theta · group shares`.
@@ -92,11 +96,13 @@ pub struct Posterior {
 
 /// What was measured, as the head needs it.
 pub struct Evidence<'a> {
-    pub costs: &'a [&'a [f64]],
+    pub features: &'a [&'a Features],
     /// Natural logarithm of milliseconds.
     pub log_latency: &'a [f64],
     /// Multiplies each measurement's noise variance; 1 for a trusted one.
     pub noise_factor: &'a [f64],
+    /// Variance that the clock's resolution adds to each.
+    pub rounding: &'a [f64],
 }
 
 struct Candidate {
@@ -112,26 +118,39 @@ pub struct CellWeights(pub Vec<Vec<f64>>);
 
 /// Fits the posterior. The last of `bases` must be the generic one.
 pub fn fit(bases: &[Basis], prior: &HyperPrior, seen: &Evidence) -> (Posterior, CellWeights) {
-    let n = seen.costs.len();
+    let n = seen.features.len();
+    let both = seen.features.iter().any(|f| f.optimised.is_some());
+    let executions = if both {
+        &EXECUTIONS[..]
+    } else {
+        &EXECUTIONS[..1]
+    };
     let generic = bases.last().expect("the generic basis");
-    let centre = mean_of(&seen.costs.iter().map(|c| c.to_vec()).collect::<Vec<_>>());
+    let mut lens_bases = Vec::new();
     let mut lenses = Vec::new();
     let mut candidates = Vec::new();
-    for basis in bases {
+    for (basis_index, (basis, (execution, share))) in bases
+        .iter()
+        .enumerate()
+        .flat_map(|(i, b)| executions.iter().map(move |e| (i, (b, *e))))
+    {
+        let costs: Vec<&[f64]> = seen.features.iter().map(|f| f.on(execution)).collect();
+        let centre = mean_of(&costs.iter().map(|c| c.to_vec()).collect::<Vec<_>>());
         let prepared = Prepared::new(basis, generic, &centre);
-        let home = seen.costs.iter().all(|c| basis.covers(c));
+        let home = seen.features.iter().all(|f| basis.covers(&f.costs));
         let (cells, bonus) = if home {
             (&prior.home, HOME_BONUS)
         } else {
             (&prior.away, 0.0)
         };
+        let bonus = bonus + share.ln();
         for (tau_index, tau) in TAUS.into_iter().enumerate() {
             let theta = if tau > 0.0 {
-                prepared.most_probable_theta(seen.costs, seen.log_latency, seen.noise_factor, tau)
+                prepared.most_probable_theta(&costs, seen.log_latency, seen.noise_factor, tau)
             } else {
                 [0.0; N_GROUPS]
             };
-            let (lens, log_means, references) = prepared.lens(&theta, seen.costs);
+            let (lens, log_means, references) = prepared.lens(&theta, &costs);
             let gap: Vec<f64> = (0..n).map(|i| seen.log_latency[i] - log_means[i]).collect();
             let offset = gap.iter().sum::<f64>() / n as f64;
             let residual = DVector::from_fn(n, |i, _| {
@@ -140,7 +159,7 @@ pub fn fit(bases: &[Basis], prior: &HyperPrior, seen: &Evidence) -> (Posterior, 
             let grams = Grams::new(&lens, &references);
             for cell in 0..N_HYPOTHESES / TAUS.len() {
                 let scales = scales_of(tau, cell);
-                let covariance = grams.covariance(&scales, seen.noise_factor);
+                let covariance = grams.covariance(&scales, seen);
                 let Some(cholesky) = covariance.cholesky() else {
                     continue;
                 };
@@ -155,7 +174,9 @@ pub fn fit(bases: &[Basis], prior: &HyperPrior, seen: &Evidence) -> (Posterior, 
                     alpha,
                 });
             }
+            lens_bases.push(basis_index);
             lenses.push(FittedLens {
+                execution,
                 coefficients: vec![0.0; lens.dimensions()],
                 lens,
                 weight: 0.0,
@@ -166,7 +187,7 @@ pub fn fit(bases: &[Basis], prior: &HyperPrior, seen: &Evidence) -> (Posterior, 
             });
         }
     }
-    average(lenses, candidates, bases.len(), seen.noise_factor)
+    average(lenses, candidates, &lens_bases, seen)
 }
 
 fn scales_of(tau: f64, cell: usize) -> Scales {
@@ -183,8 +204,8 @@ fn scales_of(tau: f64, cell: usize) -> Scales {
 fn average(
     mut lenses: Vec<FittedLens>,
     candidates: Vec<Candidate>,
-    n_bases: usize,
-    noise_factor: &[f64],
+    lens_bases: &[usize],
+    seen: &Evidence,
 ) -> (Posterior, CellWeights) {
     let best = candidates
         .iter()
@@ -196,10 +217,10 @@ fn average(
         .collect();
     let total: f64 = weights.iter().sum();
     weights.iter_mut().for_each(|w| *w /= total);
-    let mut cells = vec![vec![0.0; N_HYPOTHESES]; n_bases];
+    let mut cells = vec![vec![0.0; N_HYPOTHESES]; lens_bases.last().map_or(0, |b| b + 1)];
     for (candidate, weight) in candidates.iter().zip(&weights) {
         let fitted = &mut lenses[candidate.lens];
-        cells[candidate.lens / TAUS.len()][candidate.cell] += weight;
+        cells[lens_bases[candidate.lens]][candidate.cell] += weight;
         fitted.weight += weight;
         if *weight < 1e-7 {
             continue;
@@ -257,7 +278,7 @@ fn average(
             let lens = new_index[candidate.lens];
             let grams = Grams::new(&kept[lens].lens, &kept[lens].references);
             let inverse = grams
-                .covariance(&candidate.scales, noise_factor)
+                .covariance(&candidate.scales, seen)
                 .cholesky()?
                 .inverse();
             Some(Hypothesis {
@@ -301,11 +322,11 @@ impl Grams {
         }
     }
 
-    fn covariance(&self, scales: &Scales, noise_factor: &[f64]) -> DMatrix<f64> {
-        let n = noise_factor.len();
+    fn covariance(&self, scales: &Scales, seen: &Evidence) -> DMatrix<f64> {
+        let n = seen.features.len();
         DMatrix::from_fn(n, n, |i, j| {
             let noise = if i == j {
-                scales.noise * noise_factor[i]
+                scales.noise * seen.noise_factor[i] + seen.rounding[i]
             } else {
                 0.0
             };
@@ -320,27 +341,31 @@ impl Grams {
 
 impl Posterior {
     /// Posterior mean of the log-latency.
-    pub fn log_mean(&self, costs: &[f64]) -> f64 {
+    pub fn log_mean(&self, features: &Features) -> f64 {
         let mut directions = Vec::new();
         self.lenses
             .iter()
             .map(|fitted| {
                 directions.resize(fitted.lens.dimensions(), 0.0);
-                let log_mean = fitted.lens.look(costs, &mut directions);
+                let log_mean = fitted
+                    .lens
+                    .look(features.on(fitted.execution), &mut directions);
                 fitted.mean(log_mean, &directions)
             })
             .sum()
     }
 
     /// Posterior mean and standard deviation of a measurement's log-latency.
-    pub fn log_mean_and_sd(&self, costs: &[f64]) -> (f64, f64) {
+    pub fn log_mean_and_sd(&self, features: &Features) -> (f64, f64) {
         let mut mean = 0.0;
         let views: Vec<View> = self
             .lenses
             .iter()
             .map(|fitted| {
                 let mut directions = vec![0.0; fitted.lens.dimensions()];
-                let log_mean = fitted.lens.look(costs, &mut directions);
+                let log_mean = fitted
+                    .lens
+                    .look(features.on(fitted.execution), &mut directions);
                 mean += fitted.mean(log_mean, &directions);
                 View::new(fitted, log_mean, &directions)
             })

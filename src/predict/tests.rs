@@ -363,7 +363,7 @@ fn checkpoints_are_whole_or_refused() {
     insta::assert_snapshot!(message(b"PK"), @"this is not a bespoke latency predictor (it does not start with its magic word)");
     let mut newer = bytes.clone();
     newer[8] = 99;
-    insta::assert_snapshot!(message(&newer), @"the predictor is of version 99, this program reads version 1: train it again with `bespoke predict train`, or use the shipped one");
+    insta::assert_snapshot!(message(&newer), @"the predictor is of version 99, this program reads version 2: train it again with `bespoke predict train`, or use the shipped one");
     let damaged = "the predictor's file is damaged or truncated (its checksum does not match): fetch or train it again";
     let mut flipped = bytes.clone();
     *flipped.last_mut().unwrap() ^= 1;

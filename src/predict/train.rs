@@ -2,7 +2,7 @@
 //! and by holding out one family of training devices at a time, calibrating
 //! it like a new device and averaging the evidence, the prior over hypotheses
 //! is learned (expectation maximisation of the marginal likelihood). Interval
-//! widths are set on the validation devices. Deterministic by seed.
+//! widths are set on these and the validation devices. Deterministic by seed.
 
 use std::path::Path;
 
@@ -13,7 +13,8 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::basis::Basis;
-use super::features::{Features, N_COSTS};
+use super::calibrate::Resolution;
+use super::features::{Execution, Features, N_COSTS};
 use super::nnls::nnls;
 use super::posterior::{self, Evidence, HyperPrior, N_HYPOTHESES};
 use super::protocol::{family, split};
@@ -134,33 +135,61 @@ impl Measured {
 
 /// Non-negative costs of operators that best explain a device's latencies in
 /// relative error. Latencies far below the median (networks that an engine
-/// optimised away) count by a tenth of the median.
+/// optimised away) count by a tenth of the median. The execution that explains
+/// the device better is taken to be its own.
 fn operator_costs(features: &[Features], latency_ms: &[f64]) -> Vec<f64> {
+    let (written, loss) = costs_on(Execution::Written, features, latency_ms);
+    if features.iter().all(|f| f.optimised.is_none()) {
+        return written;
+    }
+    let (optimised, other) = costs_on(Execution::Optimised, features, latency_ms);
+    if other < loss { optimised } else { written }
+}
+
+/// The costs under one execution, with their mean robust loss.
+fn costs_on(execution: Execution, features: &[Features], latency_ms: &[f64]) -> (Vec<f64>, f64) {
     const RIDGE: f64 = 1e-5;
+    // Relative error from which on a latency counts for less (Cauchy's loss,
+    // by reweighting).
+    const OUTLYING: f64 = 0.2;
+    const ROBUST_ROUNDS: usize = 4;
     let n = features.len();
     let mut sorted = latency_ms.to_vec();
     sorted.sort_by(f64::total_cmp);
     let floor = 0.1 * sorted[n / 2];
-    let mut rows = DMatrix::from_fn(n, N_COSTS, |i, j| {
-        features[i].costs[j] / latency_ms[i].max(floor)
+    let mut relative = DMatrix::from_fn(n, N_COSTS, |i, j| {
+        features[i].on(execution)[j] / latency_ms[i].max(floor)
     });
     let target = DVector::from_fn(n, |i, _| latency_ms[i] / latency_ms[i].max(floor));
     let scale: Vec<f64> = (0..N_COSTS)
-        .map(|j| (rows.column(j).norm_squared() / n as f64).sqrt())
+        .map(|j| (relative.column(j).norm_squared() / n as f64).sqrt())
         .collect();
     let used: Vec<usize> = (0..N_COSTS).filter(|j| scale[*j] > 1e-12).collect();
     for j in &used {
-        rows.column_mut(*j).scale_mut(1.0 / scale[*j]);
+        relative.column_mut(*j).scale_mut(1.0 / scale[*j]);
     }
-    let rows = rows.select_columns(&used);
-    let gram =
-        rows.transpose() * &rows / n as f64 + DMatrix::identity(used.len(), used.len()) * RIDGE;
-    let solution = nnls(&gram, &(rows.transpose() * target / n as f64));
+    let relative = relative.select_columns(&used);
+    let mut trust = DVector::from_element(n, 1.0);
+    let mut solution = DVector::zeros(used.len());
+    let mut loss = 0.0;
+    for _ in 0..ROBUST_ROUNDS {
+        let mut rows = relative.clone();
+        for (mut row, trust) in rows.row_iter_mut().zip(&trust) {
+            row.scale_mut(*trust);
+        }
+        let gram =
+            rows.tr_mul(&relative) / n as f64 + DMatrix::identity(used.len(), used.len()) * RIDGE;
+        solution = nnls(&gram, &(rows.tr_mul(&target) / n as f64));
+        let residual = &relative * &solution - &target;
+        let excess = residual.map(|r| (r / OUTLYING).powi(2));
+        loss = excess.map(f64::ln_1p).mean();
+        trust = excess.map(|e| 1.0 / (1.0 + e));
+    }
     let mut weights = vec![0.0; N_COSTS];
     for (k, j) in used.iter().enumerate() {
         weights[*j] = solution[k] / scale[*j];
     }
-    weights
+    (weights, loss)
 }
 
 /// Meta-trains a predictor on tables read before. Never looks at a test
@@ -171,12 +200,13 @@ pub fn train(measured: &[Measured], options: &TrainOptions) -> Predictor {
         .filter(|m| options.spaces.contains(&m.table.space))
         .collect();
     let mut predictor = Predictor::untrained();
-    predictor.prior = learn_prior(&measured, options);
-    predictor.bases = measured
+    let known: Vec<Basis> = measured
         .iter()
         .map(|m| m.basis(split(m.table.space).train))
-        .chain([Basis::generic()])
         .collect();
+    predictor.prior = learn_prior(&measured, &known, options);
+    predictor.bases = known;
+    predictor.bases.push(Basis::generic());
     predictor.interval = learn_interval(&predictor, &measured, options);
     predictor
 }
@@ -193,27 +223,29 @@ struct Episode<'a> {
 
 fn episodes<'a>(
     measured: &[&'a Measured],
+    known: &[Basis],
     devices: impl Fn(TableSpace) -> &'static [&'static str],
 ) -> Vec<Episode<'a>> {
-    let without = |m: &Measured, device: &str| {
-        let kept: Vec<&str> = split(m.table.space)
-            .train
+    let without = |space: TableSpace, device: &str| {
+        known
             .iter()
-            .copied()
-            .filter(|d| family(d) != family(device))
-            .collect();
-        m.basis(&kept)
+            .find(|b| b.name == space.name())
+            .expect("a basis of every table")
+            .retain(|d| family(d) != family(device))
     };
     measured
         .iter()
-        .flat_map(|m| devices(m.table.space).iter().map(move |d| (*m, *d)))
-        .map(|(m, device)| Episode {
+        .map(|m| m.table.space)
+        .zip(measured)
+        .flat_map(|(space, m)| devices(space).iter().map(move |d| (space, *m, *d)))
+        .map(|(space, m, device)| Episode {
             measured: m,
             device,
-            home: without(m, device),
+            home: without(space, device),
             away: measured
                 .iter()
-                .filter(|other| other.table.space != m.table.space)
+                .map(|other| other.table.space)
+                .filter(|other| *other != space)
                 .map(|other| without(other, device))
                 .collect(),
         })
@@ -231,18 +263,17 @@ impl Episode<'_> {
     /// given these reference rows.
     fn count(&self, bases: &[Basis], prior: &HyperPrior, rows: &[usize], counts: &mut [f64]) {
         let latency = self.measured.latencies(self.device);
-        let costs: Vec<&[f64]> = rows
-            .iter()
-            .map(|i| &self.measured.features[*i].costs[..])
-            .collect();
+        let features: Vec<&Features> = rows.iter().map(|i| &self.measured.features[*i]).collect();
         let log_latency: Vec<f64> = rows.iter().map(|i| latency[*i].ln()).collect();
+        let rounding = Resolution::of(&log_latency).variances(&log_latency);
         let (_, cells) = posterior::fit(
             bases,
             prior,
             &Evidence {
-                costs: &costs,
+                features: &features,
                 log_latency: &log_latency,
                 noise_factor: &vec![1.0; rows.len()],
+                rounding: &rounding,
             },
         );
         for row in &cells.0 {
@@ -257,8 +288,8 @@ impl Episode<'_> {
 const PRIOR_SMOOTHING: f64 = 0.1;
 const EM_ROUNDS: usize = 3;
 
-fn learn_prior(measured: &[&Measured], options: &TrainOptions) -> HyperPrior {
-    let episodes = episodes(measured, |space| split(space).train);
+fn learn_prior(measured: &[&Measured], known: &[Basis], options: &TrainOptions) -> HyperPrior {
+    let episodes = episodes(measured, known, |space| split(space).train);
     let mut prior = HyperPrior::uniform();
     for _ in 0..EM_ROUNDS {
         let counts: Vec<(Vec<f64>, Vec<f64>)> = episodes
@@ -301,23 +332,35 @@ fn learn_prior(measured: &[&Measured], options: &TrainOptions) -> HyperPrior {
     prior
 }
 
-/// Sets how many deviations hold 90 % of the errors on the validation devices,
-/// each counting alike.
+/// Sets how many deviations hold 90 % of the errors on the validation devices
+/// and on the training devices without their families, each counting alike.
 fn learn_interval(
     predictor: &Predictor,
     measured: &[&Measured],
     options: &TrainOptions,
 ) -> IntervalPrior {
     const JUDGED: usize = 400;
-    let episodes = episodes(measured, |space| split(space).validate);
+    let known = &predictor.bases;
+    let mut episodes = episodes(measured, known, |space| split(space).train);
+    episodes.extend(self::episodes(measured, known, |space| {
+        split(space).validate
+    }));
     let mut scores: Vec<f64> = episodes
         .par_iter()
         .enumerate()
         .flat_map_iter(|(index, episode)| {
             let latency = episode.measured.latencies(episode.device);
             let features = &episode.measured.features;
+            let stranger = Predictor {
+                bases: std::iter::once(&episode.home)
+                    .chain(&episode.away)
+                    .cloned()
+                    .chain([Basis::generic()])
+                    .collect(),
+                ..predictor.clone()
+            };
             let mut scores = Vec::new();
-            for draw in 0..options.draws {
+            for draw in 0..options.draws.div_ceil(3) {
                 let seed = options.seed ^ ((index as u64 + 1001) << 32) ^ draw as u64;
                 let rows = episode.draw(options.references + JUDGED, seed);
                 let (references, judged) = rows.split_at(options.references);
@@ -325,7 +368,7 @@ fn learn_interval(
                     .iter()
                     .map(|i| (&features[*i], latency[*i]))
                     .collect();
-                let calibrated = predictor
+                let calibrated = stranger
                     .calibrate(&pairs, &Options::default())
                     .expect("tables hold positive latencies");
                 scores.extend(judged.iter().map(|i| {
