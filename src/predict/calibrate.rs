@@ -5,9 +5,9 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::features::{Features, N_COSTS};
+use super::features::N_COSTS;
 use super::posterior::{self, Evidence, Posterior};
-use super::{Agreement, Predictor, ToFeatures, agreement};
+use super::{Agreement, Predictor, ToFeatures, agreement, checks};
 
 /// Fewest measurements that say anything about a device.
 pub const MIN_MEASUREMENTS: usize = 3;
@@ -33,13 +33,24 @@ pub enum CalibrationError {
     #[error("{found} measurements are too few: measure at least {MIN_MEASUREMENTS} networks")]
     TooFew { found: usize },
     #[error(
-        "measurement {index} (counted from 0) has latency {latency_ms} ms; latencies must be positive and finite: measure it again or leave it out"
+        "measurement {index} (counted from 0) has latency {latency_ms} ms; latencies must be positive and finite, from 1e-6 to 1e9: measure it again, leave it out or check the unit"
     )]
     BadLatency { index: usize, latency_ms: f64 },
     #[error(
         "measurement {index} (counted from 0) has {found} features where this version uses {N_COSTS}: compute them again with Features::of"
     )]
     BadFeatures { index: usize, found: usize },
+    #[error(
+        "measurement {index} (counted from 0) has a cost `{name}` that is no non-negative number: compute its features again with Features::of"
+    )]
+    BadCost { index: usize, name: String },
+    #[error(
+        "{measurements} measurements of only {distinct} different networks say too little: measure at least {MIN_MEASUREMENTS} different ones"
+    )]
+    TooFewDistinct {
+        measurements: usize,
+        distinct: usize,
+    },
 }
 
 /// Something the user should know about the measurements.
@@ -56,29 +67,22 @@ pub enum Warning {
     },
     /// The latency does not depend on the network, though the networks differ.
     ConstantLatency { latency_ms: f64 },
-}
-
-impl std::fmt::Display for Warning {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Warning::Duplicates { indices } => write!(
-                f,
-                "measurements {indices:?} are of networks with equal features and teach little more than one of them"
-            ),
-            Warning::Outlier {
-                index,
-                measured_ms,
-                expected_ms,
-            } => write!(
-                f,
-                "measurement {index} ({measured_ms:.4} ms) contradicts the others, which expect {expected_ms:.4} ms; it was given little weight: measure it again"
-            ),
-            Warning::ConstantLatency { latency_ms } => write!(
-                f,
-                "all measurements are {latency_ms:.4} ms although the networks differ: the device, or its clock, may not see the network; intervals were widened"
-            ),
-        }
-    }
+    /// Too few to recognise a bad one among them.
+    Few { measurements: usize },
+    /// Repeats of equal networks that differ more than noise explains.
+    DisagreeingRepeats {
+        indices: Vec<usize>,
+        low_ms: f64,
+        high_ms: f64,
+    },
+    /// These contradict the others, and are too many to be left out.
+    Contradictory { indices: Vec<usize> },
+    /// The latencies vary, but not with the networks. Typical (root mean
+    /// square) errors of the logarithm: of predictions from the other
+    /// measurements, and of their mean.
+    Unrelated { error: f64, error_of_mean: f64 },
+    /// No device is so fast or slow: the unit is probably another.
+    ImplausibleSpeed { macs_per_second: f64 },
 }
 
 /// What a network is expected to take.
@@ -104,9 +108,9 @@ pub struct LeftOut {
 /// A predictor for one device. Serialisable, to be stored with a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibrated {
-    posterior: Posterior,
+    pub(super) posterior: Posterior,
     /// Multiplies standard deviations, from the leave-one-out errors.
-    sd_factor: f64,
+    pub(super) sd_factor: f64,
     z90: f64,
     left_out: Vec<LeftOut>,
     warnings: Vec<Warning>,
@@ -132,7 +136,7 @@ impl Predictor {
         let features: Vec<_> = measurements.iter().map(|(t, _)| t.to_features()).collect();
         let mut log_latency = Vec::with_capacity(measurements.len());
         for (index, (_, latency_ms)) in measurements.iter().enumerate() {
-            if !latency_ms.is_finite() || *latency_ms <= 0.0 {
+            if !checks::PLAUSIBLE.contains(latency_ms) {
                 return Err(CalibrationError::BadLatency {
                     index,
                     latency_ms: *latency_ms,
@@ -145,6 +149,7 @@ impl Predictor {
             log_latency.push(latency_ms.ln());
         }
         let costs: Vec<&[f64]> = features.iter().map(|f| &f.costs[..]).collect();
+        checks::refuse(&costs)?;
         Ok(self.calibrate_valid(&costs, &log_latency, options))
     }
 
@@ -197,6 +202,9 @@ impl Predictor {
             warnings.push(warning);
             sd_factor *= 3.0;
         }
+        let (more, widen) = checks::review(costs, log_latency, &left_out, &noise_factor);
+        warnings.extend(more);
+        sd_factor *= widen;
         let mut calibrated = Calibrated {
             posterior,
             sd_factor,
@@ -295,10 +303,7 @@ fn constant_latency(costs: &[&[f64]], log_latency: &[f64]) -> Option<Warning> {
         });
         high - low
     };
-    let work = spread(&mut costs.iter().map(|c| {
-        let features = Features { costs: c.to_vec() };
-        (features.mega_macs() + features.mega_bytes() + 1e-9).ln()
-    }));
+    let work = checks::work_spread(costs);
     (work > 0.2 && spread(&mut log_latency.iter().copied()) < 1e-3).then(|| {
         Warning::ConstantLatency {
             latency_ms: log_latency[0].exp(),

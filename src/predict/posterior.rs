@@ -401,3 +401,17 @@ impl View {
         }
     }
 }
+
+impl Posterior {
+    /// Posterior mean of the log-latency and its derivative with respect to
+    /// each cost.
+    pub fn log_mean_and_gradient(&self, costs: &[f64]) -> (f64, Vec<f64>) {
+        let mut gradient = vec![0.0; costs.len()];
+        for fitted in &self.lenses {
+            fitted
+                .lens
+                .add_gradient(costs, fitted.weight, &fitted.coefficients, &mut gradient);
+        }
+        (self.log_mean(costs), gradient)
+    }
+}
