@@ -81,6 +81,12 @@ pub enum Warning {
     /// square) errors of the logarithm: of predictions from the other
     /// measurements, and of their mean.
     Unrelated { error: f64, error_of_mean: f64 },
+    /// The latencies vary, by this factor from least to most, far less than
+    /// the networks' work does.
+    HardlyVaries { latency_ratio: f64, work_ratio: f64 },
+    /// Predicting each measurement from the others typically (root mean
+    /// square) errs by this much of the logarithm.
+    Scattered { error: f64 },
     /// No device is so fast or slow: the unit is probably another.
     ImplausibleSpeed { macs_per_second: f64 },
 }
@@ -111,9 +117,9 @@ pub struct Calibrated {
     pub(super) posterior: Posterior,
     /// Multiplies standard deviations, from the leave-one-out errors.
     pub(super) sd_factor: f64,
-    z90: f64,
-    left_out: Vec<LeftOut>,
-    warnings: Vec<Warning>,
+    pub(super) z90: f64,
+    pub(super) left_out: Vec<LeftOut>,
+    pub(super) warnings: Vec<Warning>,
 }
 
 impl Predictor {
@@ -259,7 +265,7 @@ impl Predictor {
 }
 
 /// Noise variance of a distrusted measurement relative to a trusted one.
-const OUTLIER_NOISE_FACTOR: f64 = 1e4;
+pub(super) const OUTLIER_NOISE_FACTOR: f64 = 1e4;
 
 /// The measurement furthest, beyond four deviations and 30 %, from what the
 /// others expect.

@@ -19,6 +19,8 @@ const REPEAT_RATIO: f64 = 1.3;
 /// An error of the logarithm that no sound measurement has, 30 %, and how many
 /// deviations it must be.
 const CONTRADICTION: (f64, f64) = (0.3, 4.0);
+/// Typical error of the logarithm above which a user should know.
+const SCATTER: f64 = 0.25;
 /// Multiply-accumulates a second between which devices exist: a slow
 /// microcontroller, and a rack of accelerators.
 const SPEEDS: (f64, f64) = (1e5, 2e14);
@@ -79,9 +81,21 @@ pub(super) fn review(
         });
         widen = widen.max(2.0);
     }
-    if let Some(warning) = unrelated(costs, log_latency, left_out, noise_factor) {
+    if let Some(warning) = hardly_varies(costs, log_latency) {
         warnings.push(warning);
         widen = widen.max(2.0);
+    } else if let Some((error, error_of_mean)) = errors(log_latency, left_out, noise_factor) {
+        // Knowing the network must help more than knowing the others' mean.
+        if error > 0.85 * error_of_mean && work_spread(costs) > 0.4 && error_of_mean > 1e-3 {
+            warnings.push(Warning::Unrelated {
+                error,
+                error_of_mean,
+            });
+            widen = widen.max(2.0);
+        } else if error > SCATTER {
+            // The errors themselves have widened the intervals.
+            warnings.push(Warning::Scattered { error });
+        }
     }
     if let Some(warning) = implausible_speed(costs, log_latency) {
         warnings.push(warning);
@@ -112,19 +126,33 @@ fn disagreeing_repeats(costs: &[&[f64]], log_latency: &[f64]) -> Vec<Warning> {
         .collect()
 }
 
-/// The latencies differ, and so do the networks, but knowing the network helps
-/// no more than knowing the mean of the others.
-fn unrelated(
-    costs: &[&[f64]],
+/// The work differs at least by half, the latency by a twentieth of that.
+fn hardly_varies(costs: &[&[f64]], log_latency: &[f64]) -> Option<Warning> {
+    let work = work_spread(costs);
+    let (low, high) = log_latency
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
+            (l.min(*v), h.max(*v))
+        });
+    // Latencies equal to a thousandth are `ConstantLatency`.
+    (work > 0.4 && high - low < 0.05 * work && high - low >= 1e-3).then(|| Warning::HardlyVaries {
+        latency_ratio: (high - low).exp(),
+        work_ratio: work.exp(),
+    })
+}
+
+/// Root mean square errors of the logarithm: of each measurement's prediction
+/// from the others, and of the others' mean; `None` for few measurements.
+fn errors(
     log_latency: &[f64],
     left_out: &[(f64, f64)],
     noise_factor: &[f64],
-) -> Option<Warning> {
-    let trusted: Vec<usize> = (0..costs.len())
+) -> Option<(f64, f64)> {
+    let trusted: Vec<usize> = (0..log_latency.len())
         .filter(|i| noise_factor[*i] == 1.0)
         .collect();
     let n = trusted.len();
-    if n < FEW || work_spread(costs) < 0.4 {
+    if n < FEW {
         return None;
     }
     let mean = trusted.iter().map(|i| log_latency[*i]).sum::<f64>() / n as f64;
@@ -134,12 +162,7 @@ fn unrelated(
         (trusted.iter().map(|i| f(*i).powi(2)).sum::<f64>() / n as f64).sqrt()
     };
     let error = rms(&|i| log_latency[i] - left_out[i].0);
-    let of_mean = rms(&|i| factor * (log_latency[i] - mean));
-    // Latencies equal to a thousandth are `ConstantLatency`.
-    (of_mean > 1e-3 && error > 0.9 * of_mean).then_some(Warning::Unrelated {
-        error,
-        error_of_mean: of_mean,
-    })
+    Some((error, rms(&|i| factor * (log_latency[i] - mean))))
 }
 
 /// Logarithm of the most over the least work among the networks.
@@ -219,6 +242,16 @@ impl Warning {
                 "the measurements do not follow the networks: predicting each from the others errs by {:.0} %, their mean alone by {:.0} %; intervals were widened: is the device busy, or the work hidden by a constant cost?",
                 100.0 * error,
                 100.0 * error_of_mean
+            ),
+            Warning::HardlyVaries {
+                latency_ratio,
+                work_ratio,
+            } => format!(
+                "the networks' work differs {work_ratio:.1}-fold, the measurements only {latency_ratio:.3}-fold: the device hardly sees the network, and the ranking is mostly noise; intervals were widened"
+            ),
+            Warning::Scattered { error } => format!(
+                "predicting each measurement from the others errs by {:.0} %: the measurements are noisy or the device is unusual; measure more, on an idle device",
+                100.0 * error
             ),
             Warning::ImplausibleSpeed { macs_per_second } => format!(
                 "the measurements mean {macs_per_second:.1e} multiply-accumulates a second, which no device does: check the unit ({unit} is meant)"

@@ -9,9 +9,10 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::calibrate::OUTLIER_NOISE_FACTOR;
 use super::features::Features;
 use super::metrics::spearman;
-use super::{Calibrated, CalibrationError, Options, Predictor, ToFeatures};
+use super::{Calibrated, CalibrationError, Options, Predictor, ToFeatures, Warning, posterior};
 
 /// Settings of the simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -111,7 +112,7 @@ fn deviation(calibrated: &Calibrated, features: &Features) -> (f64, f64) {
 impl Predictor {
     /// Simulates measuring `options.more` of the candidates beside those
     /// measured (with latencies in milliseconds). Deterministic by seed. Takes
-    /// about `more * draws` calibrations.
+    /// about `more * draws` fits.
     ///
     /// # Errors
     /// When the measurements cannot calibrate a predictor.
@@ -146,10 +147,6 @@ impl Predictor {
             judged = seen.iter().map(|(f, _)| f).collect();
         }
         let (error_now, interval_now, values) = outlook(&now, &judged);
-        // Values drawn from the model are no outliers.
-        let trusting = Options {
-            reject_outliers: false,
-        };
         let outcomes: Vec<(f64, f64, f64)> = (0..options.draws.max(1) as u64)
             .into_par_iter()
             .map(|draw| {
@@ -160,15 +157,12 @@ impl Predictor {
                     let (sd, log_median) = deviation(&then, features);
                     let value = (log_median + sd * normal(&mut rng)).exp();
                     seen.push((features.clone(), value.clamp(1e-6, 1e9)));
-                    then = self.calibrate(&seen, &trusting)?;
-                    // How far the model's deviations are off is not learned
-                    // from values drawn from it.
-                    then.sd_factor = now.sd_factor;
+                    then = self.refit(&now, &seen);
                 }
                 let (error, interval, after) = outlook(&then, &judged);
-                Ok((error, interval, spearman(&values, &after)))
+                (error, interval, spearman(&values, &after))
             })
-            .collect::<Result<_, CalibrationError>>()?;
+            .collect();
         let mean = |f: &dyn Fn(&(f64, f64, f64)) -> f64| {
             outcomes.iter().map(f).sum::<f64>() / outcomes.len() as f64
         };
@@ -184,6 +178,32 @@ impl Predictor {
             interval_then: mean(&|o| o.1.ln()).exp().min(interval_now),
             ranking: mean(&|o| o.2),
         })
+    }
+
+    /// The posterior with further measurements, in all else as it was: how far
+    /// the model's deviations are off is not learned from values drawn from it.
+    fn refit(&self, now: &Calibrated, seen: &[(Features, f64)]) -> Calibrated {
+        let costs: Vec<&[f64]> = seen.iter().map(|(f, _)| &f.costs[..]).collect();
+        let log_latency: Vec<f64> = seen.iter().map(|(_, ms)| ms.ln()).collect();
+        let mut noise_factor = vec![1.0; seen.len()];
+        for warning in now.warnings() {
+            if let Warning::Outlier { index, .. } = warning {
+                noise_factor[*index] = OUTLIER_NOISE_FACTOR;
+            }
+        }
+        let (posterior, _) = posterior::fit(
+            &self.bases,
+            &self.prior,
+            &posterior::Evidence {
+                costs: &costs,
+                log_latency: &log_latency,
+                noise_factor: &noise_factor,
+            },
+        );
+        Calibrated {
+            posterior,
+            ..now.clone()
+        }
     }
 
     /// Candidates to measure next, in the order of
