@@ -84,7 +84,7 @@ pub struct Source {
     #[arg(long, default_value = "latency", value_parser = quantity)]
     pub quantity: Quantity,
     #[command(flatten)]
-    pub notation: Notation,
+    pub(super) notation: Notation,
     /// The device runs the networks as written, operators that cannot reach
     /// the output included (as in the published tables).
     #[arg(long)]
@@ -334,10 +334,12 @@ fn measured_here(args: &Args, space: &Space, predictor: &Predictor) -> miette::R
     let quantity = args.source.quantity;
     if quantity != Quantity::Latency {
         miette::bail!(
-            help = "give a CSV file with the columns genotype and {column}; --choose prints the genotypes",
-            "{name} cannot be measured here: --measurements FILE.csv is needed",
-            column = quantity.columns()[0].0,
-            name = quantity.name()
+            help = format!(
+                "give a CSV file with the columns genotype and {}; --choose prints the genotypes",
+                quantity.columns()[0].0
+            ),
+            "{} cannot be measured here: --measurements FILE.csv is needed",
+            quantity.name()
         );
     }
     if !ENGINES.contains(&args.device.as_str()) {
