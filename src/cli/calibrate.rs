@@ -165,11 +165,12 @@ pub fn calibrated(
 pub fn sentence(j: &Judgement, ceiling: Option<&Ceiling>) -> String {
     let a = &j.agreement;
     let mut text = format!(
-        "unseen: Spearman {:.3}, Kendall {:.3}, mean absolute error {:.1} %, within 10 % {:.0} %, \
+        "unseen: Spearman {:.3}, Kendall {:.3}, absolute error mean {:.1} % median {:.1} %, within 10 % {:.0} %, \
          90 % interval covers {:.0} % (high / low {:.2}) of {} architectures\n",
         a.spearman,
         a.kendall,
         100.0 * a.mape,
+        100.0 * a.median_ape,
         100.0 * a.within_10_percent,
         100.0 * j.coverage,
         j.interval_ratio,
@@ -204,6 +205,10 @@ pub fn run(mut args: Args) -> miette::Result<()> {
         ),
     };
     let space = Space::load(&space_path)?;
+    if args.source.measurements.is_none() && !args.choose {
+        // The engines here are given networks without what computes nothing.
+        args.source.as_written = false;
+    }
     let predictor = Predictor::open(args.predictor.as_deref())?;
     let file = match &args.source.measurements {
         Some(path) => Some(args.source.rows(path, &space)?),

@@ -131,7 +131,7 @@ struct Eval {
 pub fn run(args: Args) -> miette::Result<()> {
     match args.command {
         Command::Train(args) => run_train(&args),
-        Command::Eval(args) => run_eval(&args),
+        Command::Eval(args) => run_eval(args),
         Command::Show(args) => run_show(&args),
     }
 }
@@ -250,8 +250,15 @@ fn section<'a>(card: &'a str, heading: &str) -> Option<&'a str> {
     Some(rest.split("\n## ").next().unwrap_or(rest))
 }
 
-fn run_eval(args: &Eval) -> miette::Result<()> {
+fn run_eval(mut args: Eval) -> miette::Result<()> {
     let space = Space::load(&args.space)?;
+    let model = match &args.calibration {
+        Some(file) => Some(DeviceModel::open(file)?),
+        None => None,
+    };
+    if let Some(model) = &model {
+        args.source.as_written = model.origin.as_written;
+    }
     let Some(path) = &args.source.measurements else {
         miette::bail!(
             help = "a CSV file with the columns genotype and latency_ms",
@@ -263,9 +270,8 @@ fn run_eval(args: &Eval) -> miette::Result<()> {
         rows.iter().map(|r| (r.genotype.as_str(), r.value)),
     ));
     let mut judgements = Vec::new();
-    match &args.calibration {
-        Some(file) => {
-            let model = DeviceModel::open(file)?;
+    match &model {
+        Some(model) => {
             miette::ensure!(
                 model.quantity == args.source.quantity,
                 "the calibration is of {}, the measurements are of {}; --quantity says which",
@@ -280,7 +286,7 @@ fn run_eval(args: &Eval) -> miette::Result<()> {
                     rows.len() - unseen.len()
                 );
             }
-            judgements.extend(judged(&model, &unseen));
+            judgements.extend(judged(model, &unseen));
         }
         None => {
             let predictor = Predictor::open(args.predictor.as_deref())?;

@@ -87,6 +87,8 @@ pub enum Warning {
     /// Predicting each measurement from the others typically (root mean
     /// square) errs by this much of the logarithm.
     Scattered { error: f64 },
+    /// Networks whose output does not depend on their input.
+    ConstantOutput { indices: Vec<usize> },
     /// No device is so fast or slow: the unit is probably another.
     ImplausibleSpeed { macs_per_second: f64 },
 }

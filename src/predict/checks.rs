@@ -5,6 +5,7 @@
 
 use super::calibrate::{CalibrationError, Warning};
 use super::features::Features;
+use crate::network::{Network, Op};
 
 /// Accepted measurements, in milliseconds (or millijoules): a nanosecond to
 /// eleven days. Anything else is a slip of the unit or of the clock.
@@ -165,6 +166,20 @@ fn errors(
     Some((error, rms(&|i| factor * (log_latency[i] - mean))))
 }
 
+/// Whether a network's output does not depend on its input: everything on the
+/// way to it comes from zeros.
+pub(super) fn is_constant(network: &Network) -> bool {
+    let mut constant: Vec<bool> = Vec::with_capacity(network.nodes().len());
+    for node in network.nodes() {
+        constant.push(match node.op {
+            Op::Input => false,
+            Op::Zero { .. } => true,
+            _ => !node.inputs.is_empty() && node.inputs.iter().all(|i| constant[i.0]),
+        });
+    }
+    constant[network.output().0]
+}
+
 /// Logarithm of the most over the least work among the networks.
 pub(super) fn work_spread(costs: &[&[f64]]) -> f64 {
     let work = costs.iter().map(|c| {
@@ -197,6 +212,20 @@ fn implausible_speed(costs: &[&[f64]], log_latency: &[f64]) -> Option<Warning> {
 }
 
 impl Warning {
+    /// The warning with measurement `i` called `numbers[i]`.
+    pub(super) fn renumbered(mut self, numbers: &[usize]) -> Warning {
+        match &mut self {
+            Warning::Duplicates { indices }
+            | Warning::DisagreeingRepeats { indices, .. }
+            | Warning::Contradictory { indices } => {
+                indices.iter_mut().for_each(|i| *i = numbers[*i]);
+            }
+            Warning::Outlier { index, .. } => *index = numbers[*index],
+            _ => {}
+        }
+        self
+    }
+
     /// The warning in a sentence, for measurements in `unit` that `name` names
     /// by their index (such as the line of a file).
     pub fn describe(&self, unit: &str, name: &dyn Fn(usize) -> String) -> String {
@@ -252,6 +281,10 @@ impl Warning {
             Warning::Scattered { error } => format!(
                 "predicting each measurement from the others errs by {:.0} %: the measurements are noisy or the device is unusual; measure more, on an idle device",
                 100.0 * error
+            ),
+            Warning::ConstantOutput { indices } => format!(
+                "the networks of measurements {} have an output that does not depend on their input; they say nothing of others and were left out",
+                names(indices)
             ),
             Warning::ImplausibleSpeed { macs_per_second } => format!(
                 "the measurements mean {macs_per_second:.1e} multiply-accumulates a second, which no device does: check the unit ({unit} is meant)"

@@ -109,6 +109,8 @@ pub struct DeviceModel {
     range: MeasuredRange,
     warnings: Vec<Warning>,
     head: Head,
+    /// Values of measured networks whose output is constant.
+    constants: Vec<f64>,
 }
 
 impl DeviceModel {
@@ -127,15 +129,19 @@ impl DeviceModel {
                 .check(sample.value)
                 .map_err(|source| ModelError::Value { index, source })?;
         }
+        let all = samples;
+        let (constant, kept): (Vec<usize>, Vec<usize>) =
+            (0..all.len()).partition(|i| super::checks::is_constant(all[*i].network));
+        let samples: Vec<&Sample<'_>> = kept.iter().map(|i| &all[*i]).collect();
         let features: Vec<Features> = samples.iter().map(|s| Features::of(s.network)).collect();
         let pairs: Vec<(&Features, f64)> = features
             .iter()
-            .zip(samples)
+            .zip(&samples)
             .map(|(f, s)| (f, s.value))
             .collect();
         // Energy is a sum over kernels as latency is: the same head, in
         // millijoules. Memory is a peak, not a sum, and has its own.
-        let (head, warnings) = match quantity {
+        let (head, warnings): (Head, Vec<Warning>) = match quantity {
             Quantity::Latency | Quantity::Energy => {
                 let calibrated = predictor.calibrate(&pairs, &Options::default())?;
                 let warnings = calibrated.warnings().iter().cloned();
@@ -165,10 +171,17 @@ impl DeviceModel {
                 (Head::Memory(model), warnings)
             }
         };
+        let mut warnings: Vec<Warning> =
+            warnings.into_iter().map(|w| w.renumbered(&kept)).collect();
+        let constants = constant.iter().map(|i| all[*i].value).collect();
+        if !constant.is_empty() {
+            warnings.push(Warning::ConstantOutput { indices: constant });
+        }
         Ok(DeviceModel {
             origin,
             quantity,
-            measured: samples
+            constants,
+            measured: all
                 .iter()
                 .map(|s| Measured {
                     genotype: s.genotype.clone(),
@@ -183,6 +196,32 @@ impl DeviceModel {
 
     /// Predicts a network, with its interval and notes.
     pub fn predict(&self, network: &Network) -> Estimate {
+        if super::checks::is_constant(network) {
+            return self.constant(network);
+        }
+        self.predict_varying(network)
+    }
+
+    /// A network whose output is constant costs what such ones did, where any
+    /// was measured. Else whether the engine folds constants is not known, and
+    /// the interval reaches down to nothing.
+    fn constant(&self, network: &Network) -> Estimate {
+        let mut e = self.predict_varying(network);
+        e.notes.push(Note::ConstantOutput);
+        let mut values = self.constants.clone();
+        values.sort_by(f64::total_cmp);
+        match values.get(values.len() / 2) {
+            Some(median) => {
+                e.value = *median;
+                e.low = values[0] / 2.0;
+                e.high = values[values.len() - 1] * 2.0;
+            }
+            None => e.low = 0.0,
+        }
+        e
+    }
+
+    fn predict_varying(&self, network: &Network) -> Estimate {
         let features = Features::of(network);
         let notes = self.range.notes(&features);
         let (value, low, high) = match &self.head {

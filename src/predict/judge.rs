@@ -29,7 +29,10 @@ pub fn judge(estimates: &[Estimate], measured: &[f64]) -> Option<Judgement> {
         return None;
     }
     let values: Vec<f64> = estimates.iter().map(|e| e.value).collect();
-    let mut ratios: Vec<f64> = estimates.iter().map(|e| e.high / e.low).collect();
+    let mut ratios: Vec<f64> = estimates
+        .iter()
+        .map(|e| e.high / e.low.max(1e-9 * e.high))
+        .collect();
     ratios.sort_by(f64::total_cmp);
     let covered = estimates
         .iter()

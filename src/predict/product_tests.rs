@@ -332,6 +332,56 @@ fn model_of_constant_memory(nets: &[Network]) -> DeviceModel {
 }
 
 #[test]
+fn networks_that_compute_a_constant_are_told_apart() {
+    let nb201 = |ops: [&str; 6]| {
+        let [a, b, c, d, e, f] = ops;
+        let text = format!("|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|");
+        tables::TableSpace::NasBench201.network(&text).unwrap()
+    };
+    let (conv, skip, none) = ("nor_conv_3x3", "skip_connect", "none");
+    // 0→1 is zero and 1→3 a convolution of it: nothing of the input arrives.
+    let constant = nb201([none, none, none, none, conv, none]);
+    let nets = [
+        nb201([conv; 6]),
+        constant.clone(),
+        nb201([skip; 6]),
+        nb201([conv, skip, conv, skip, conv, skip]),
+        nb201([conv, skip, skip, skip, skip, conv]),
+    ];
+    let model = model(Quantity::Energy, &nets, &[20.0, 0.001, 2.0, 12.0, 8.0]).unwrap();
+    let indices = vec![1];
+    assert!(
+        model
+            .warnings()
+            .contains(&Warning::ConstantOutput { indices })
+    );
+    let e = model.predict(&constant);
+    assert_eq!(
+        (e.value, &e.notes[..]),
+        (0.001, &[range::Note::ConstantOutput][..])
+    );
+    let usual = model.predict(&nets[4]);
+    assert!(
+        (usual.value / 8.0 - 1.0).abs() < 0.3 && usual.notes.is_empty(),
+        "{usual:?}"
+    );
+    // None measured: the interval says that it may be nothing.
+    let sound = super::product_tests::model(
+        Quantity::Energy,
+        &[
+            nets[0].clone(),
+            nets[2].clone(),
+            nets[3].clone(),
+            nets[4].clone(),
+        ],
+        &[20.0, 2.0, 12.0, 8.0],
+    )
+    .unwrap();
+    let e = sound.predict(&constant);
+    assert!(e.low == 0.0 && e.value > 0.0 && !e.notes.is_empty());
+}
+
+#[test]
 fn repeats_give_the_ceiling() {
     let rows = [
         ("a", 1.0),

@@ -25,6 +25,9 @@ pub enum Note {
     Outside { what: String, ratio: f64 },
     /// No measured network had such a kernel.
     NewKernel { kernel: String },
+    /// Its output does not depend on its input: an engine that folds constants
+    /// runs nothing, another everything.
+    ConstantOutput,
 }
 
 impl std::fmt::Display for Note {
@@ -39,6 +42,9 @@ impl std::fmt::Display for Note {
             Note::NewKernel { kernel } => {
                 write!(f, "no measured network had a {kernel} kernel")
             }
+            Note::ConstantOutput => f.write_str(
+                "its output does not depend on its input, so the device may run nothing of it",
+            ),
         }
     }
 }
@@ -59,7 +65,7 @@ fn kinds(features: &Features) -> Vec<String> {
         .zip(&features.costs)
         .filter(|(_, cost)| **cost > 0.0)
         .filter_map(|(name, _)| name.strip_suffix(".count"))
-        .filter(|kind| !matches!(*kind, "path" | "live"))
+        .filter(|kind| !matches!(*kind, "path" | "live" | "zero"))
         .map(|kind| kind.replace('_', " "))
         .collect()
 }
