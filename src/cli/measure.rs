@@ -1,5 +1,5 @@
-//! `bespoke measure` and `bespoke calibrate`: latencies of a space's
-//! architectures on this machine, outside a run.
+//! `bespoke measure`: latencies of a space's architectures on this machine,
+//! outside a run.
 
 use std::path::PathBuf;
 
@@ -9,8 +9,7 @@ use rand::SeedableRng;
 use super::progress::Progress;
 use crate::device::{Deployable, Measurement, Protocol};
 use crate::network::Network;
-use crate::predict::{Options, Predictor};
-use crate::search::{Report, choose, held_out, pool, survey};
+use crate::search::{Report, survey};
 use crate::space::{Architecture, Space};
 
 #[derive(Debug, clap::Args)]
@@ -35,31 +34,8 @@ pub struct MeasureArgs {
     json: bool,
 }
 
-#[derive(Debug, clap::Args)]
-pub struct CalibrateArgs {
-    #[arg(value_name = "FILE.space")]
-    space: PathBuf,
-    /// Architectures to measure, chosen to tell the most.
-    #[arg(short = 'n', default_value_t = 10)]
-    references: usize,
-    /// Further ones to test the calibration on.
-    #[arg(long, default_value_t = 5)]
-    heldout: usize,
-    /// Engine: tract, flex or wgpu.
-    #[arg(long, default_value = "tract")]
-    engine: String,
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Checkpoint of the latency predictor [default: the shipped one].
-    #[arg(long, value_name = "FILE")]
-    predictor: Option<PathBuf>,
-    /// Write the calibration as JSON.
-    #[arg(long, value_name = "FILE.json")]
-    out: Option<PathBuf>,
-}
-
 /// Measures these architectures; the first that fails ends it.
-fn measure_all(
+pub(super) fn measure_all(
     engine: &str,
     space: &Space,
     architectures: &[(Architecture, Network)],
@@ -128,62 +104,5 @@ pub fn measure(args: MeasureArgs) -> miette::Result<()> {
         }
     }
     super::print(&format!("{table}\n"));
-    Ok(())
-}
-
-pub fn calibrate(args: CalibrateArgs) -> miette::Result<()> {
-    let space = Space::load(&args.space)?;
-    let pool = pool(&space, args.seed);
-    let networks: Vec<&Network> = pool.iter().map(|p| &p.1).collect();
-    let predictor = Predictor::open(args.predictor.as_deref())?;
-    let wanted = (args.references, args.heldout);
-    let (references, unseen) = choose(&predictor, &networks, wanted, args.seed);
-    let architectures: Vec<(Architecture, Network)> = references
-        .iter()
-        .chain(&unseen)
-        .map(|i| pool[*i].clone())
-        .collect();
-    let protocol = Protocol::quick();
-    let measured = measure_all(&args.engine, &space, &architectures, &protocol, args.seed)?;
-    let pairs: Vec<(&Network, f64)> = architectures
-        .iter()
-        .zip(&measured)
-        .map(|((_, network), m)| (network, m.median_ms()))
-        .collect();
-    let (seen, unseen) = pairs.split_at(references.len());
-    let calibrated = predictor
-        .calibrate(seen, &Options::default())
-        .into_diagnostic()?;
-    for warning in calibrated.warnings() {
-        eprintln!("warning: {warning}");
-    }
-    let mut table = comfy_table::Table::new();
-    table.set_header([
-        "measured ms",
-        "predicted ms",
-        "90 % interval",
-        "unseen architecture",
-    ]);
-    for ((network, ms), (architecture, _)) in unseen.iter().zip(&architectures[seen.len()..]) {
-        let p = calibrated.predict(*network);
-        table.add_row([
-            format!("{ms:.4}"),
-            format!("{:.4}", p.latency_ms),
-            format!("{:.4} to {:.4}", p.low_ms, p.high_ms),
-            space.genotype(architecture),
-        ]);
-    }
-    super::print(&format!("{table}\n"));
-    let a = held_out(&calibrated, unseen);
-    super::print(&format!(
-        "{} measurements; unseen: Spearman {:.3}, mean absolute error {:.1} %\n",
-        seen.len(),
-        a.spearman,
-        100.0 * a.mape
-    ));
-    if let Some(path) = args.out {
-        let json = serde_json::to_vec_pretty(&calibrated).into_diagnostic()?;
-        std::fs::write(&path, json).into_diagnostic()?;
-    }
     Ok(())
 }

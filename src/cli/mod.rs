@@ -3,8 +3,10 @@
 //! stopped by Ctrl-C.
 
 pub mod bench_predictor;
+pub mod calibrate;
 pub mod measure;
 pub mod predict;
+pub mod predictor;
 mod progress;
 pub mod runs;
 pub mod search;
@@ -31,12 +33,14 @@ enum Command {
     Space(space::Args),
     /// Measure architectures of a space on this machine.
     Measure(measure::MeasureArgs),
-    /// Calibrate the latency predictor to this machine and test it.
-    Calibrate(measure::CalibrateArgs),
+    /// Calibrate the predictor to a device from about ten measurements.
+    Calibrate(calibrate::Args),
     /// Browse and export recorded runs.
     Runs(runs::Args),
-    /// Meta-train the latency predictor, or show what it knows.
+    /// Predict latency, energy or memory on a calibrated device.
     Predict(predict::Args),
+    /// Meta-train the predictor, judge it, or show what it knows.
+    Predictor(predictor::Args),
     /// Reproduce the published comparisons.
     Bench {
         #[command(subcommand)]
@@ -63,9 +67,10 @@ pub fn main() -> i32 {
         Command::Quickstart(args) | Command::Search(args) => search::run(args),
         Command::Space(args) => space::run(args),
         Command::Measure(args) => measure::measure(args),
-        Command::Calibrate(args) => measure::calibrate(args),
+        Command::Calibrate(args) => calibrate::run(args),
         Command::Runs(args) => runs::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Predictor(args) => predictor::run(args),
         Command::Bench {
             command: Bench::Predictor(args),
         } => bench_predictor::run(args),

@@ -1,82 +1,158 @@
-//! `bespoke predict`: meta-train the latency predictor from public tables, and
-//! show what a checkpoint holds.
+//! `bespoke predict`: what networks cost on a calibrated device, with 90 %
+//! intervals, and a note on each that lies outside what was measured.
 
+use std::io::Read;
 use std::path::PathBuf;
-use std::time::Instant;
 
-use clap::Subcommand;
 use miette::{IntoDiagnostic, WrapErr};
+use serde_json::json;
 
-use crate::predict::Predictor;
-use crate::predict::tables::TableSpace;
-use crate::predict::train::{Measured, TrainOptions, train};
+use super::calibrate::{network, number};
+use super::predictor;
+use super::space::Notation;
+use crate::predict::DeviceModel;
+use crate::space::Space;
 
-/// Train and inspect the latency predictor.
+pub const EXAMPLES: &str = "\
+Examples:
+  bespoke predict --calibration tract.json --space search-spaces/quickstart.space \\
+    @genotypes.txt
+  bespoke space sample search-spaces/quickstart.space -n 100 | \\
+    bespoke predict --calibration tract.json \\
+    --space search-spaces/quickstart.space --json
+
+`bespoke calibrate DEVICE --space FILE.space --out FILE.json` writes the
+calibration.";
+
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub struct Args {
     #[command(subcommand)]
-    command: Command,
+    older: Option<predictor::Older>,
+    /// Architectures, or @FILE with one a line; standard input where none is
+    /// given or for `-`.
+    #[arg(value_name = "GENOTYPE")]
+    genotypes: Vec<String>,
+    /// What `bespoke calibrate --out` wrote.
+    #[arg(long, value_name = "FILE.json")]
+    calibration: Option<PathBuf>,
+    /// The architectures' space; any, not only the calibration's.
+    #[arg(long, value_name = "FILE.space")]
+    space: Option<PathBuf>,
+    #[command(flatten)]
+    notation: Notation,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
 }
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Meta-train a predictor on the latency tables of known devices.
-    Train {
-        /// Directory with nasbench201, fbnet and ofa as .csv or .csv.gz.
-        #[arg(long, value_name = "DIR", default_value = "predictors/data")]
-        tables: PathBuf,
-        /// Checkpoint to write.
-        #[arg(
-            long,
-            value_name = "FILE",
-            default_value = "predictors/latency.bespoke"
-        )]
-        out: PathBuf,
-        /// Equal seeds give equal predictors.
-        #[arg(long, default_value_t = 0)]
-        seed: u64,
-    },
-    /// Show the devices a predictor knows.
-    Show {
-        /// Checkpoint; the shipped one where none is given.
-        #[arg(value_name = "FILE")]
-        predictor: Option<PathBuf>,
-    },
+/// The texts of the architectures, with where each stands.
+fn texts(args: &[String]) -> miette::Result<Vec<(String, String)>> {
+    let stdin = ["-".to_string()];
+    let args = if args.is_empty() { &stdin[..] } else { args };
+    let mut texts = Vec::new();
+    for arg in args {
+        let (name, content) = match (arg.as_str(), arg.strip_prefix('@')) {
+            ("-", _) => {
+                let mut content = String::new();
+                std::io::stdin()
+                    .read_to_string(&mut content)
+                    .into_diagnostic()
+                    .wrap_err("cannot read architectures from standard input")?;
+                ("standard input".to_string(), content)
+            }
+            (_, Some(path)) => {
+                let content = std::fs::read_to_string(path)
+                    .into_diagnostic()
+                    .wrap_err_with(|| format!("cannot read the architectures in {path}"))?;
+                (path.to_string(), content)
+            }
+            _ => {
+                texts.push(("the argument".into(), arg.clone()));
+                continue;
+            }
+        };
+        let lines = content.lines().enumerate();
+        let lines = lines.map(|(i, line)| (i + 1, line.trim()));
+        let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        texts.extend(lines.map(|(i, line)| (format!("{name}, line {i}"), line.to_string())));
+    }
+    Ok(texts)
 }
 
-/// Runs a `bespoke predict` command.
+/// Runs the command.
 ///
 /// # Errors
-/// When a table or checkpoint cannot be read or written.
+/// When a file cannot be read or an architecture is not of the space.
 pub fn run(args: Args) -> miette::Result<()> {
-    match args.command {
-        Command::Train { tables, out, seed } => {
-            let start = Instant::now();
-            let measured = TableSpace::ALL
-                .into_iter()
-                .map(|space| Measured::read(&tables, space))
-                .collect::<Result<Vec<_>, _>>()
-                .into_diagnostic()?;
-            let options = TrainOptions {
-                seed,
-                ..TrainOptions::default()
-            };
-            let bytes = train(&measured, &options).save();
-            std::fs::write(&out, &bytes)
-                .into_diagnostic()
-                .wrap_err_with(|| format!("cannot write {}", out.display()))?;
-            println!(
-                "wrote {} ({} bytes) in {:.1} s",
-                out.display(),
-                bytes.len(),
-                start.elapsed().as_secs_f64()
-            );
+    if let Some(older) = args.older {
+        return predictor::run_older(older);
+    }
+    let (Some(calibration), Some(space)) = (&args.calibration, &args.space) else {
+        miette::bail!(
+            help = "`bespoke calibrate DEVICE --space FILE.space --out FILE.json` writes a calibration; `bespoke predict --help` has examples",
+            "--calibration FILE.json and --space FILE.space are needed"
+        );
+    };
+    let model = DeviceModel::open(calibration)?;
+    let space = Space::load(space)?;
+    if space.hash() != model.origin.space_hash {
+        eprintln!(
+            "note: calibrated on architectures of `{}`, not of this space; the intervals tell how much that costs",
+            model.origin.space
+        );
+    }
+    for warning in model.warnings() {
+        let name = |index: usize| {
+            let measured = model.measured.get(index);
+            measured.map_or_else(|| index.to_string(), |m| format!("\"{}\"", m.genotype))
+        };
+        eprintln!(
+            "warning: {}",
+            warning.describe(model.quantity.unit(), &name)
+        );
+    }
+    let unit = model.quantity.unit();
+    let mut table = comfy_table::Table::new();
+    table.set_header([
+        &format!("predicted {unit}"),
+        "90 % interval",
+        "genotype",
+        "outside what was measured",
+    ]);
+    let texts = texts(&args.genotypes)?;
+    miette::ensure!(!texts.is_empty(), "there are no architectures to predict");
+    for (place, text) in texts {
+        let architecture = args
+            .notation
+            .read(&space, &text)
+            .wrap_err_with(|| place.clone())?;
+        let network = network(&space, &architecture, model.origin.as_written)?;
+        let e = model.predict(&network);
+        let notes: Vec<String> = e.notes.iter().map(ToString::to_string).collect();
+        if args.json {
+            let line = json!({
+                "genotype": text,
+                "device": model.origin.device,
+                "quantity": model.quantity,
+                "unit": unit,
+                "value": e.value,
+                "low": e.low,
+                "high": e.high,
+                "notes": notes,
+            });
+            super::print(&format!("{line}\n"));
+            continue;
         }
-        Command::Show { predictor } => {
-            for basis in Predictor::open(predictor.as_deref())?.bases() {
-                println!("{}: {}", basis.name, basis.devices.join(", "));
-            }
-        }
+        table.add_row([
+            number(e.value),
+            format!("{} to {}", number(e.low), number(e.high)),
+            text,
+            notes.join("; "),
+        ]);
+    }
+    if !args.json {
+        super::print(&format!("{table}\n"));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::features::{Features, N_COSTS};
 use super::posterior::{self, Evidence, Posterior};
-use super::{Agreement, Predictor, ToFeatures, agreement};
+use super::{Agreement, Predictor, ToFeatures, agreement, checks};
 
 /// Fewest measurements that say anything about a device.
 pub const MIN_MEASUREMENTS: usize = 3;
@@ -33,13 +33,24 @@ pub enum CalibrationError {
     #[error("{found} measurements are too few: measure at least {MIN_MEASUREMENTS} networks")]
     TooFew { found: usize },
     #[error(
-        "measurement {index} (counted from 0) has latency {latency_ms} ms; latencies must be positive and finite: measure it again or leave it out"
+        "measurement {index} (counted from 0) has latency {latency_ms} ms; latencies must be positive and finite, from 1e-6 to 1e9: measure it again, leave it out or check the unit"
     )]
     BadLatency { index: usize, latency_ms: f64 },
     #[error(
         "measurement {index} (counted from 0) has {found} features where this version uses {N_COSTS}: compute them again with Features::of"
     )]
     BadFeatures { index: usize, found: usize },
+    #[error(
+        "measurement {index} (counted from 0) has a cost `{name}` that is no non-negative number: compute its features again with Features::of"
+    )]
+    BadCost { index: usize, name: String },
+    #[error(
+        "{measurements} measurements of only {distinct} different networks say too little: measure at least {MIN_MEASUREMENTS} different ones"
+    )]
+    TooFewDistinct {
+        measurements: usize,
+        distinct: usize,
+    },
 }
 
 /// Something the user should know about the measurements.
@@ -56,29 +67,30 @@ pub enum Warning {
     },
     /// The latency does not depend on the network, though the networks differ.
     ConstantLatency { latency_ms: f64 },
-}
-
-impl std::fmt::Display for Warning {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Warning::Duplicates { indices } => write!(
-                f,
-                "measurements {indices:?} are of networks with equal features and teach little more than one of them"
-            ),
-            Warning::Outlier {
-                index,
-                measured_ms,
-                expected_ms,
-            } => write!(
-                f,
-                "measurement {index} ({measured_ms:.4} ms) contradicts the others, which expect {expected_ms:.4} ms; it was given little weight: measure it again"
-            ),
-            Warning::ConstantLatency { latency_ms } => write!(
-                f,
-                "all measurements are {latency_ms:.4} ms although the networks differ: the device, or its clock, may not see the network; intervals were widened"
-            ),
-        }
-    }
+    /// Too few to recognise a bad one among them.
+    Few { measurements: usize },
+    /// Repeats of equal networks that differ more than noise explains.
+    DisagreeingRepeats {
+        indices: Vec<usize>,
+        low_ms: f64,
+        high_ms: f64,
+    },
+    /// These contradict the others, and are too many to be left out.
+    Contradictory { indices: Vec<usize> },
+    /// The latencies vary, but not with the networks. Typical (root mean
+    /// square) errors of the logarithm: of predictions from the other
+    /// measurements, and of their mean.
+    Unrelated { error: f64, error_of_mean: f64 },
+    /// The latencies vary, by this factor from least to most, far less than
+    /// the networks' work does.
+    HardlyVaries { latency_ratio: f64, work_ratio: f64 },
+    /// Predicting each measurement from the others typically (root mean
+    /// square) errs by this much of the logarithm.
+    Scattered { error: f64 },
+    /// Networks whose output does not depend on their input.
+    ConstantOutput { indices: Vec<usize> },
+    /// No device is so fast or slow: the unit is probably another.
+    ImplausibleSpeed { macs_per_second: f64 },
 }
 
 /// What a network is expected to take.
@@ -104,14 +116,14 @@ pub struct LeftOut {
 /// A predictor for one device. Serialisable, to be stored with a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibrated {
-    posterior: Posterior,
+    pub(super) posterior: Posterior,
     #[serde(default)]
-    resolution: Resolution,
+    pub(super) resolution: Resolution,
     /// Multiplies standard deviations, from the leave-one-out errors.
-    sd_factor: f64,
-    z90: f64,
-    left_out: Vec<LeftOut>,
-    warnings: Vec<Warning>,
+    pub(super) sd_factor: f64,
+    pub(super) z90: f64,
+    pub(super) left_out: Vec<LeftOut>,
+    pub(super) warnings: Vec<Warning>,
 }
 
 impl Predictor {
@@ -134,7 +146,7 @@ impl Predictor {
         let features: Vec<_> = measurements.iter().map(|(t, _)| t.to_features()).collect();
         let mut log_latency = Vec::with_capacity(measurements.len());
         for (index, (_, latency_ms)) in measurements.iter().enumerate() {
-            if !latency_ms.is_finite() || *latency_ms <= 0.0 {
+            if !checks::PLAUSIBLE.contains(latency_ms) {
                 return Err(CalibrationError::BadLatency {
                     index,
                     latency_ms: *latency_ms,
@@ -147,6 +159,7 @@ impl Predictor {
             log_latency.push(latency_ms.ln());
         }
         let features: Vec<&Features> = features.iter().map(|f| &**f).collect();
+        checks::refuse(&features)?;
         Ok(self.calibrate_valid(&features, &log_latency, options))
     }
 
@@ -202,6 +215,9 @@ impl Predictor {
             warnings.push(warning);
             sd_factor *= 3.0;
         }
+        let (more, widen) = checks::review(features, log_latency, &left_out, &noise_factor);
+        warnings.extend(more);
+        sd_factor *= widen;
         let mut calibrated = Calibrated {
             posterior,
             resolution,
@@ -286,7 +302,7 @@ impl Resolution {
 }
 
 /// Noise variance of a distrusted measurement relative to a trusted one.
-const OUTLIER_NOISE_FACTOR: f64 = 1e4;
+pub(super) const OUTLIER_NOISE_FACTOR: f64 = 1e4;
 
 /// The measurement furthest, beyond four deviations and 30 %, from what the
 /// others expect.
@@ -330,11 +346,7 @@ fn constant_latency(features: &[&Features], log_latency: &[f64]) -> Option<Warni
         });
         high - low
     };
-    let work = spread(
-        &mut features
-            .iter()
-            .map(|f| (f.mega_macs() + f.mega_bytes() + 1e-9).ln()),
-    );
+    let work = checks::work_spread(features);
     (work > 0.2 && spread(&mut log_latency.iter().copied()) < 1e-3).then(|| {
         Warning::ConstantLatency {
             latency_ms: log_latency[0].exp(),

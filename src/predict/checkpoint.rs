@@ -25,7 +25,7 @@ pub enum CheckpointError {
     #[error("this is not a bespoke latency predictor (it does not start with its magic word)")]
     NotACheckpoint,
     #[error(
-        "the predictor is of version {found}, this program reads version {VERSION}: train it again with `bespoke predict train`, or use the shipped one"
+        "the predictor is of version {found}, this program reads version {VERSION}: train it again with `bespoke predictor train`, or use the shipped one"
     )]
     Version { found: u32 },
     #[error(
@@ -47,7 +47,7 @@ pub enum OpenError {
     },
     #[error("{}: {source}", .path.display())]
     #[diagnostic(help(
-        "without --predictor, the shipped predictor is used; `bespoke predict train` makes one"
+        "without --predictor, the shipped predictor is used; `bespoke predictor train` makes one"
     ))]
     Checkpoint {
         path: PathBuf,
@@ -142,4 +142,9 @@ impl Predictor {
         }
         Ok(())
     }
+}
+
+/// The version of the checkpoints this program reads and writes.
+pub fn checkpoint_version() -> u32 {
+    VERSION
 }

@@ -249,3 +249,35 @@ pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     }
     sums.iter().sum::<f64>() + tail
 }
+
+impl Lens {
+    /// Adds to `gradient` the derivative, with respect to each cost, of
+    /// `weight * log_mean + coefficients · directions` as
+    /// [`look`](Self::look) gives them.
+    pub fn add_gradient(
+        &self,
+        costs: &[f64],
+        weight: f64,
+        coefficients: &[f64],
+        gradient: &mut [f64],
+    ) {
+        let total = dot(&self.mean, costs).max(1e-300);
+        let devices = &coefficients[self.device_range()];
+        let of_shares = &coefficients[self.device_range().end..];
+        // A cost's share counts for itself and in its group's.
+        let of_share = |j: usize| of_shares[j] + coefficients[self.groups[j]];
+        let mean_share: f64 = (0..costs.len())
+            .map(|j| of_share(j) * self.mean[j] * costs[j] / total)
+            .sum();
+        let of_log_mean = weight - devices.iter().sum::<f64>();
+        for (j, slot) in gradient.iter_mut().enumerate() {
+            *slot += self.mean[j] / total * (of_log_mean + of_share(j) - mean_share);
+        }
+        for (coefficient, device) in devices.iter().zip(&self.devices) {
+            let scale = coefficient / dot(device, costs).max(1e-300);
+            for (slot, w) in gradient.iter_mut().zip(device) {
+                *slot += scale * w;
+            }
+        }
+    }
+}

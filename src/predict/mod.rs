@@ -8,21 +8,32 @@ pub mod baselines;
 pub mod basis;
 mod calibrate;
 mod checkpoint;
+mod checks;
+pub mod device_model;
 pub mod eval;
 pub mod features;
+pub mod gain;
+pub mod gradient;
+pub mod judge;
 mod lens;
+pub mod measurements;
+pub mod memory;
 pub mod metrics;
 mod nnls;
 mod posterior;
 pub mod protocol;
+pub mod quantity;
+pub mod range;
 mod references;
 pub mod tables;
 pub mod train;
 
 pub use calibrate::{Calibrated, CalibrationError, LeftOut, Options, Prediction, Warning};
-pub use checkpoint::{CheckpointError, OpenError};
+pub use checkpoint::{CheckpointError, OpenError, checkpoint_version};
+pub use device_model::{DeviceModel, Estimate, ModelError, ModelFileError, Origin, Sample};
 pub use features::Features;
 pub use metrics::{Agreement, agreement};
+pub use quantity::Quantity;
 
 use serde::{Deserialize, Serialize};
 
@@ -107,5 +118,7 @@ impl<T: ToFeatures + ?Sized> ToFeatures for &T {
     }
 }
 
+#[cfg(test)]
+mod product_tests;
 #[cfg(test)]
 mod tests;

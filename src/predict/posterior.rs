@@ -426,3 +426,28 @@ impl View {
         }
     }
 }
+
+impl Posterior {
+    /// Posterior mean of the log-latency and its derivative with respect to
+    /// each cost, as written and as optimised.
+    pub fn log_mean_and_gradient(&self, features: &Features) -> (f64, Features) {
+        let zeros = |costs: &Vec<f64>| vec![0.0; costs.len()];
+        let mut gradient = Features {
+            costs: zeros(&features.costs),
+            optimised: features.optimised.as_ref().map(zeros),
+        };
+        for fitted in &self.lenses {
+            let slopes = match (fitted.execution, &mut gradient.optimised) {
+                (Execution::Optimised, Some(optimised)) => optimised,
+                _ => &mut gradient.costs,
+            };
+            fitted.lens.add_gradient(
+                features.on(fitted.execution),
+                fitted.weight,
+                &fitted.coefficients,
+                slopes,
+            );
+        }
+        (self.log_mean(features), gradient)
+    }
+}

@@ -8,7 +8,7 @@ use crate::network::{Activation, Conv, Network, NodeId, Op, PoolKind, Shape};
 /// A device that is not in any basis: each kernel takes the longer of its
 /// arithmetic and its traffic, and a launch.
 #[derive(Clone, Copy)]
-struct Roofline {
+pub(super) struct Roofline {
     overhead_ms: f64,
     launch_ms: f64,
     mega_macs_per_ms: f64,
@@ -17,7 +17,7 @@ struct Roofline {
     mega_bytes_per_ms: f64,
 }
 
-const CPU: Roofline = Roofline {
+pub(super) const CPU: Roofline = Roofline {
     overhead_ms: 0.02,
     launch_ms: 0.004,
     mega_macs_per_ms: 8.0,
@@ -58,7 +58,7 @@ impl Roofline {
     }
 
     /// Latencies with a log-normal error of about `noise`.
-    fn measure(&self, nets: &[Network], noise: f64, seed: u64) -> Vec<f64> {
+    pub(super) fn measure(&self, nets: &[Network], noise: f64, seed: u64) -> Vec<f64> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         nets.iter()
             .map(|n| {
@@ -135,12 +135,12 @@ fn finish(net: &mut Network, x: NodeId) {
     net.push(linear, &[x]).unwrap();
 }
 
-fn small_networks(n: usize, seed: u64) -> Vec<Network> {
+pub(super) fn small_networks(n: usize, seed: u64) -> Vec<Network> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..n).map(|_| small_network(&mut rng)).collect()
 }
 
-fn pairs(nets: &[Network], latency_ms: &[f64]) -> Vec<(Network, f64)> {
+pub(super) fn pairs(nets: &[Network], latency_ms: &[f64]) -> Vec<(Network, f64)> {
     nets.iter()
         .cloned()
         .zip(latency_ms.iter().copied())
@@ -261,9 +261,9 @@ fn bad_measurements_are_refused_with_their_place() {
             .to_string()
     };
     insta::assert_snapshot!(message(&[1.0, 2.0]), @"2 measurements are too few: measure at least 3 networks");
-    insta::assert_snapshot!(message(&[1.0, f64::NAN, 2.0]), @"measurement 1 (counted from 0) has latency NaN ms; latencies must be positive and finite: measure it again or leave it out");
-    insta::assert_snapshot!(message(&[1.0, 2.0, 0.0]), @"measurement 2 (counted from 0) has latency 0 ms; latencies must be positive and finite: measure it again or leave it out");
-    insta::assert_snapshot!(message(&[-1.0, 2.0, 3.0]), @"measurement 0 (counted from 0) has latency -1 ms; latencies must be positive and finite: measure it again or leave it out");
+    insta::assert_snapshot!(message(&[1.0, f64::NAN, 2.0]), @"measurement 1 (counted from 0) has latency NaN ms; latencies must be positive and finite, from 1e-6 to 1e9: measure it again, leave it out or check the unit");
+    insta::assert_snapshot!(message(&[1.0, 2.0, 0.0]), @"measurement 2 (counted from 0) has latency 0 ms; latencies must be positive and finite, from 1e-6 to 1e9: measure it again, leave it out or check the unit");
+    insta::assert_snapshot!(message(&[-1.0, 2.0, 3.0]), @"measurement 0 (counted from 0) has latency -1 ms; latencies must be positive and finite, from 1e-6 to 1e9: measure it again, leave it out or check the unit");
 }
 
 #[test]
@@ -363,7 +363,7 @@ fn checkpoints_are_whole_or_refused() {
     insta::assert_snapshot!(message(b"PK"), @"this is not a bespoke latency predictor (it does not start with its magic word)");
     let mut newer = bytes.clone();
     newer[8] = 99;
-    insta::assert_snapshot!(message(&newer), @"the predictor is of version 99, this program reads version 2: train it again with `bespoke predict train`, or use the shipped one");
+    insta::assert_snapshot!(message(&newer), @"the predictor is of version 99, this program reads version 2: train it again with `bespoke predictor train`, or use the shipped one");
     let damaged = "the predictor's file is damaged or truncated (its checksum does not match): fetch or train it again";
     let mut flipped = bytes.clone();
     *flipped.last_mut().unwrap() ^= 1;

@@ -22,7 +22,7 @@ pub struct Args {
 
 /// The notation of architectures in arguments and output.
 #[derive(Debug, clap::Args)]
-struct Notation {
+pub(super) struct Notation {
     /// Read and write architectures in a benchmark's own notation.
     #[arg(long, value_name = "NAME", value_parser = notation)]
     format: Option<Codec>,
@@ -40,7 +40,7 @@ fn notation(name: &str) -> Result<Codec, String> {
 
 impl Notation {
     /// An argument: a genotype, the same in the notation, or `@FILE` with one.
-    fn read(&self, space: &Space, text: &str) -> miette::Result<Architecture> {
+    pub(super) fn read(&self, space: &Space, text: &str) -> miette::Result<Architecture> {
         let text = match text.strip_prefix('@') {
             Some(path) => std::fs::read_to_string(path)
                 .into_diagnostic()
@@ -53,7 +53,11 @@ impl Notation {
         })
     }
 
-    fn write(&self, space: &Space, architecture: &Architecture) -> miette::Result<String> {
+    pub(super) fn write(
+        &self,
+        space: &Space,
+        architecture: &Architecture,
+    ) -> miette::Result<String> {
         Ok(match self.format {
             Some(codec) => codec.encode(space, architecture)?,
             None => space.genotype(architecture),

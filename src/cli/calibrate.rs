@@ -1,0 +1,421 @@
+//! `bespoke calibrate`: the predictor adapted to a device, from measurements
+//! made here or in a file, with how far it can be trusted and whether further
+//! measurements would help.
+
+use std::path::{Path, PathBuf};
+
+use miette::{IntoDiagnostic, WrapErr};
+
+use super::measure::measure_all;
+use super::space::Notation;
+use crate::device::Protocol;
+use crate::network::Network;
+use crate::predict::device_model::{DeviceModel, Origin, Sample};
+use crate::predict::gain::GainOptions;
+use crate::predict::judge::{Ceiling, Judgement, by_name, ceiling, judge};
+use crate::predict::{Features, Predictor, Quantity, measurements};
+use crate::search::pool;
+use crate::space::{Architecture, Space};
+
+pub const EXAMPLES: &str = "\
+Examples:
+  bespoke calibrate tract --space search-spaces/quickstart.space -n 10 \\
+    --out tract.json
+  bespoke calibrate pi5 --space search-spaces/quickstart.space -n 10 --choose
+  bespoke calibrate pi5 --space search-spaces/quickstart.space \\
+    --measurements pi5.csv --out pi5.json
+
+A device that is not here: --choose prints the networks to measure, as the
+beginning of a CSV file with the columns genotype and latency_ms. Fill in the
+second column and give the file back with --measurements.";
+
+/// The engines of this machine.
+const ENGINES: [&str; 3] = ["tract", "flex", "wgpu"];
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// An engine of this machine (tract, flex or wgpu), or the name of a device
+    /// measured elsewhere.
+    #[arg(value_name = "DEVICE")]
+    device: String,
+    /// The space whose architectures are measured.
+    #[arg(long, value_name = "FILE.space")]
+    space: Option<PathBuf>,
+    /// Architectures to calibrate with, chosen to tell the most [default: 10;
+    /// with --measurements, all in the file].
+    #[arg(short = 'n', value_name = "N")]
+    references: Option<usize>,
+    /// Further ones to test the calibration on; of a file, all not chosen.
+    #[arg(long, default_value_t = 5)]
+    heldout: usize,
+    #[command(flatten)]
+    source: Source,
+    /// Print the architectures to measure, those of --measurements left out.
+    #[arg(long)]
+    choose: bool,
+    /// Engine, where the first argument is a space (an older spelling).
+    #[arg(long, hide = true, default_value = "tract")]
+    engine: String,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Checkpoint of the predictor [default: the shipped one].
+    #[arg(long, value_name = "FILE")]
+    predictor: Option<PathBuf>,
+    /// Write the calibration, for `bespoke predict`.
+    #[arg(long, value_name = "FILE.json")]
+    out: Option<PathBuf>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measurements in a file.
+#[derive(Debug, clap::Args)]
+pub struct Source {
+    /// Measurements made elsewhere: CSV (also gzipped) with the columns
+    /// genotype and latency_ms (energy_mj, memory_bytes).
+    #[arg(long, value_name = "FILE.csv")]
+    pub measurements: Option<PathBuf>,
+    /// Another column with the values, in ms, mJ or bytes.
+    #[arg(long, value_name = "NAME", requires = "measurements")]
+    column: Option<String>,
+    /// What was measured: latency, energy or memory.
+    #[arg(long, default_value = "latency", value_parser = quantity)]
+    pub quantity: Quantity,
+    #[command(flatten)]
+    pub(super) notation: Notation,
+    /// The device runs the networks as written, operators that cannot reach
+    /// the output included (as in the published tables).
+    #[arg(long)]
+    pub as_written: bool,
+}
+
+fn quantity(name: &str) -> Result<Quantity, String> {
+    Quantity::by_name(name)
+        .ok_or_else(|| format!("there is no quantity `{name}`; choose latency, energy or memory"))
+}
+
+/// A measured architecture.
+pub struct Row {
+    /// How messages name it.
+    pub place: String,
+    pub genotype: String,
+    pub network: Network,
+    /// In the quantity's unit.
+    pub value: f64,
+}
+
+/// The network of an architecture, as the device runs it.
+pub fn network(space: &Space, a: &Architecture, as_written: bool) -> miette::Result<Network> {
+    Ok(match as_written {
+        true => space.unsimplified(a)?,
+        false => space.network(a)?,
+    })
+}
+
+impl Source {
+    /// The rows of the file.
+    pub fn rows(&self, path: &Path, space: &Space) -> miette::Result<Vec<Row>> {
+        let rows = measurements::read(path, self.quantity, self.column.as_deref())?;
+        rows.into_iter()
+            .map(|row| {
+                let place = format!("{}, line {}", path.display(), row.line);
+                let architecture = match row.genotype.starts_with('@') {
+                    // Only arguments name files.
+                    true => Err(miette::miette!("`{}` is no genotype", row.genotype)),
+                    false => self.notation.read(space, &row.genotype),
+                }
+                .wrap_err_with(|| place.clone())?;
+                Ok(Row {
+                    network: network(space, &architecture, self.as_written)?,
+                    place,
+                    genotype: row.genotype,
+                    value: row.value,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Calibrates, naming each faulty measurement by its place.
+pub fn calibrated(
+    predictor: &Predictor,
+    quantity: Quantity,
+    origin: Origin,
+    rows: &[&Row],
+) -> miette::Result<DeviceModel> {
+    let samples: Vec<Sample<'_>> = rows
+        .iter()
+        .map(|row| Sample {
+            genotype: row.genotype.clone(),
+            network: &row.network,
+            value: row.value,
+        })
+        .collect();
+    let model = DeviceModel::calibrate(predictor, quantity, origin, &samples).into_diagnostic()?;
+    let name = |index: usize| format!("\"{}\"", rows[index].place);
+    for warning in model.warnings() {
+        eprintln!("warning: {}", warning.describe(quantity.unit(), &name));
+    }
+    Ok(model)
+}
+
+/// What came of judging, in a sentence.
+pub fn sentence(j: &Judgement, ceiling: Option<&Ceiling>) -> String {
+    let a = &j.agreement;
+    let mut text = format!(
+        "unseen: Spearman {:.3}, Kendall {:.3}, absolute error mean {:.1} % median {:.1} %, within 10 % {:.0} %, \
+         90 % interval covers {:.0} % (high / low {:.2}) of {} architectures\n",
+        a.spearman,
+        a.kendall,
+        100.0 * a.mape,
+        100.0 * a.median_ape,
+        100.0 * a.within_10_percent,
+        100.0 * j.coverage,
+        j.interval_ratio,
+        j.networks
+    );
+    if let Some(c) = ceiling {
+        text += &format!(
+            "ceiling: repeats of {} measurements agree with Spearman {:.3}, median gap {:.1} %\n",
+            c.networks,
+            c.spearman,
+            100.0 * c.median_gap
+        );
+    }
+    text
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the input is wrong or a measurement fails.
+pub fn run(mut args: Args) -> miette::Result<()> {
+    let space_path = match args.space.take() {
+        Some(path) => path,
+        None if args.device.ends_with(".space") => {
+            let path = PathBuf::from(&args.device);
+            args.device = args.engine.clone();
+            path
+        }
+        None => miette::bail!(
+            help = "for example `bespoke calibrate tract --space search-spaces/quickstart.space`",
+            "--space FILE.space is missing: the space whose architectures are measured"
+        ),
+    };
+    let space = Space::load(&space_path)?;
+    if args.source.measurements.is_none() && !args.choose {
+        // The engines here are given networks without what computes nothing.
+        args.source.as_written = false;
+    }
+    let predictor = Predictor::open(args.predictor.as_deref())?;
+    let file = match &args.source.measurements {
+        Some(path) => Some(args.source.rows(path, &space)?),
+        None => None,
+    };
+    if args.choose {
+        return choose(&args, &space, &predictor, file.as_deref().unwrap_or(&[]));
+    }
+    let (rows, references, ceiling) = match file {
+        Some(rows) => {
+            let repeats = by_name(rows.iter().map(|r| (r.genotype.as_str(), r.value)));
+            let references = match args.references {
+                None => (0..rows.len()).collect(),
+                Some(n) => {
+                    let features: Vec<Features> =
+                        rows.iter().map(|r| Features::of(&r.network)).collect();
+                    predictor.choose_references(&features, n, args.seed)
+                }
+            };
+            let ceiling = ceiling(&repeats);
+            (rows, references, ceiling)
+        }
+        None => measured_here(&args, &space, &predictor)?,
+    };
+    let seen: Vec<&Row> = references.iter().map(|i| &rows[*i]).collect();
+    let unseen: Vec<&Row> = (0..rows.len())
+        .filter(|i| !references.contains(i))
+        .map(|i| &rows[i])
+        .collect();
+    let origin = Origin {
+        device: args.device.clone(),
+        space: space.name().to_string(),
+        space_hash: space.hash().to_string(),
+        as_written: args.source.as_written,
+    };
+    let model = calibrated(&predictor, args.source.quantity, origin, &seen)?;
+    let estimates: Vec<_> = unseen.iter().map(|r| model.predict(&r.network)).collect();
+    let values: Vec<f64> = unseen.iter().map(|r| r.value).collect();
+    let judgement = judge(&estimates, &values);
+    let gain = match model.calibrated() {
+        Some(_) => {
+            let pairs: Vec<(&Network, f64)> = seen.iter().map(|r| (&r.network, r.value)).collect();
+            let pool: Vec<Features> = pool(&space, args.seed)
+                .iter()
+                .map(|(a, n)| match args.source.as_written {
+                    true => Ok(Features::of(&network(&space, a, true)?)),
+                    false => Ok(Features::of(n)),
+                })
+                .collect::<miette::Result<_>>()?;
+            let options = GainOptions {
+                seed: args.seed,
+                ..GainOptions::default()
+            };
+            let gain = predictor.expected_gain(&pairs, &pool, &options);
+            Some(gain.into_diagnostic()?).filter(|g| g.more > 0)
+        }
+        None => None,
+    };
+    if let Some(path) = &args.out {
+        std::fs::write(path, model.to_json())
+            .into_diagnostic()
+            .wrap_err_with(|| format!("cannot write {}", path.display()))?;
+    }
+    if args.json {
+        let json = serde_json::json!({
+            "device": args.device,
+            "space": space.name(),
+            "quantity": model.quantity,
+            "unit": model.quantity.unit(),
+            "measured": model.measured,
+            "warnings": model.warnings(),
+            "unseen": judgement,
+            "ceiling": ceiling,
+            "gain": gain,
+        });
+        super::print(&format!("{json:#}\n"));
+        return Ok(());
+    }
+    let unit = model.quantity.unit();
+    if !unseen.is_empty() {
+        let mut table = comfy_table::Table::new();
+        table.set_header([
+            format!("measured {unit}"),
+            format!("predicted {unit}"),
+            "90 % interval".into(),
+            "unseen architecture".into(),
+        ]);
+        for (row, e) in unseen.iter().zip(&estimates).take(SHOWN) {
+            table.add_row([
+                number(row.value),
+                number(e.value),
+                format!("{} to {}", number(e.low), number(e.high)),
+                row.genotype.clone(),
+            ]);
+        }
+        super::print(&format!("{table}\n"));
+        if unseen.len() > SHOWN {
+            super::print(&format!("... and {} more\n", unseen.len() - SHOWN));
+        }
+    }
+    super::print(&format!(
+        "{}: {} measurements\n",
+        args.device,
+        model.measured.len()
+    ));
+    if let Some(j) = &judgement {
+        super::print(&sentence(j, ceiling.as_ref()));
+    }
+    if let Some(gain) = &gain {
+        super::print(&format!("{gain}\n"));
+    }
+    Ok(())
+}
+
+/// Rows of the table of unseen architectures.
+const SHOWN: usize = 20;
+
+/// Four significant digits, whatever the unit's size.
+pub fn number(value: f64) -> String {
+    let digits = (3 - value.abs().max(1e-9).log10().floor() as i32).clamp(0, 9) as usize;
+    format!("{value:.digits$}")
+}
+
+type Measured = (Vec<Row>, Vec<usize>, Option<Ceiling>);
+
+/// Measures on an engine of this machine: the chosen first, then the unseen.
+fn measured_here(args: &Args, space: &Space, predictor: &Predictor) -> miette::Result<Measured> {
+    let quantity = args.source.quantity;
+    if quantity != Quantity::Latency {
+        miette::bail!(
+            help = format!(
+                "give a CSV file with the columns genotype and {}; --choose prints the genotypes",
+                quantity.columns()[0].0
+            ),
+            "{} cannot be measured here: --measurements FILE.csv is needed",
+            quantity.name()
+        );
+    }
+    if !ENGINES.contains(&args.device.as_str()) {
+        miette::bail!(
+            help = "for a device measured elsewhere give --measurements FILE.csv; --choose prints which architectures to measure",
+            "`{}` is no engine of this machine (they are tract, flex and wgpu)",
+            args.device
+        );
+    }
+    let candidates = pool(space, args.seed);
+    let networks: Vec<&Network> = candidates.iter().map(|p| &p.1).collect();
+    let wanted = (args.references.unwrap_or(10), args.heldout);
+    let (references, unseen) = crate::search::choose(predictor, &networks, wanted, args.seed);
+    let architectures: Vec<(Architecture, Network)> = references
+        .iter()
+        .chain(&unseen)
+        .map(|i| candidates[*i].clone())
+        .collect();
+    let measured = measure_all(
+        &args.device,
+        space,
+        &architectures,
+        &Protocol::quick(),
+        args.seed,
+    )?;
+    let repeats: Vec<Vec<f64>> = measured
+        .iter()
+        .map(|m| m.passes.iter().map(|p| p.median_ms).collect())
+        .collect();
+    let rows = architectures
+        .into_iter()
+        .zip(&measured)
+        .map(|((architecture, network), m)| {
+            let genotype = space.genotype(&architecture);
+            Row {
+                place: genotype.clone(),
+                genotype,
+                network,
+                value: m.median_ms(),
+            }
+        })
+        .collect();
+    Ok((rows, (0..references.len()).collect(), ceiling(&repeats)))
+}
+
+/// Prints what to measure, as the beginning of a file of measurements.
+fn choose(args: &Args, space: &Space, predictor: &Predictor, known: &[Row]) -> miette::Result<()> {
+    let pool = pool(space, args.seed);
+    let features = |n: &Network| Features::of(n);
+    let known: Vec<(Features, f64)> = known
+        .iter()
+        .map(|r| (features(&r.network), r.value))
+        .collect();
+    let candidates: Vec<Features> = pool
+        .iter()
+        .map(|(a, n)| match args.source.as_written {
+            true => Ok(features(&network(space, a, true)?)),
+            false => Ok(features(n)),
+        })
+        .collect::<miette::Result<_>>()?;
+    let n = args.references.unwrap_or(10);
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let column = args.source.quantity.columns()[0].0;
+    writer
+        .write_record(["genotype", column])
+        .into_diagnostic()?;
+    for index in predictor.next_references(&known, &candidates, n, args.seed) {
+        let genotype = args.source.notation.write(space, &pool[index].0)?;
+        writer.write_record([&genotype, ""]).into_diagnostic()?;
+    }
+    let bytes = writer.into_inner().into_diagnostic()?;
+    super::print(&String::from_utf8_lossy(&bytes));
+    Ok(())
+}
