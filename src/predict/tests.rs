@@ -415,3 +415,34 @@ fn training_is_deterministic_and_gives_the_shipped_weights() {
         }
     }
 }
+
+#[test]
+fn a_product_with_zero_is_folded_into_the_convolution_before_it() {
+    use super::features::{Execution, cost_names};
+    // What pixel3 shows: only the edge into the first node computes, and its
+    // result is multiplied by zero. A convolution is executed still, a pool
+    // is not.
+    let count = |edge: &str, cost: &str, execution| {
+        let text = format!("|{edge}~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|");
+        let network = tables::TableSpace::NasBench201.network(&text).unwrap();
+        let index = cost_names().iter().position(|n| n == cost).unwrap();
+        Features::of(&network).on(execution)[index]
+    };
+    let (written, optimised) = (Execution::Written, Execution::Optimised);
+    let conv = |execution| count("nor_conv_3x3", "dense.count", execution);
+    assert_eq!(conv(written), conv(optimised));
+    let pool = |execution| count("avg_pool_3x3", "pool.count", execution);
+    // Fifteen cells; the reduction blocks' own pools stay.
+    assert_eq!(pool(written) - pool(optimised), 15.0);
+}
+
+#[test]
+fn whole_milliseconds_are_recognised_and_count_as_noise() {
+    let variance = |latencies: [f64; 3]| {
+        let logs = latencies.map(f64::ln);
+        calibrate::Resolution::of(&logs).variances(&logs)[0]
+    };
+    let step_ms: f64 = 1.0;
+    assert!((variance([12.0, 15.0, 21.0]) - (step_ms / 12.0).powi(2) / 12.0).abs() < 1e-9);
+    assert!(variance([12.0, 15.3, 21.07]) < 1e-6);
+}
