@@ -250,6 +250,13 @@ def main():
         for batch in batches:
             model.forward(batch, device, w)
     report["predictions_per_s"] = len(texts) / (time.perf_counter() - start)
+    # One architecture at a time, as a search asks.
+    with torch.no_grad():
+        singles = [pick(arch, slice(i, i + 1)) for i in range(300)]
+        start = time.perf_counter()
+        for single in singles:
+            model.forward(single, device, w)
+    report["single_predictions_per_s"] = len(singles) / (time.perf_counter() - start)
     print(json.dumps(report))
 
 
