@@ -31,6 +31,17 @@ pub enum KernelKind {
     Zero,
 }
 
+impl KernelKind {
+    fn of_convolution(kernel: usize, groups: usize, in_channels: usize) -> Self {
+        match (kernel, groups) {
+            (1, 1) => KernelKind::Pointwise,
+            (_, 1) => KernelKind::Dense,
+            _ if groups == in_channels => KernelKind::Depthwise,
+            _ => KernelKind::Grouped,
+        }
+    }
+}
+
 /// One fused kernel: an operator with the norm and activation that follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Kernel {
@@ -408,27 +419,11 @@ impl Fusion {
         let (in_channels, out_channels) = (input.channels(), node.shape.channels());
         let (kind, window, stride, groups) = match node.op {
             Op::Conv(c) => {
-                let kind = if c.groups == 1 && c.kernel == 1 {
-                    KernelKind::Pointwise
-                } else if c.groups == 1 {
-                    KernelKind::Dense
-                } else if c.groups == in_channels {
-                    KernelKind::Depthwise
-                } else {
-                    KernelKind::Grouped
-                };
+                let kind = KernelKind::of_convolution(c.kernel, c.groups, in_channels);
                 (kind, c.kernel, c.stride, c.groups)
             }
             Op::Conv1d(c) => {
-                let kind = if c.groups == 1 && c.kernel == 1 {
-                    KernelKind::Pointwise
-                } else if c.groups == 1 {
-                    KernelKind::Dense
-                } else if c.groups == in_channels {
-                    KernelKind::Depthwise
-                } else {
-                    KernelKind::Grouped
-                };
+                let kind = KernelKind::of_convolution(c.kernel, c.groups, in_channels);
                 (kind, c.kernel, c.stride, c.groups)
             }
             Op::Pool { kernel, stride, .. } => (KernelKind::Pool, kernel, stride, 1),
