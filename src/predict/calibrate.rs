@@ -121,6 +121,9 @@ pub struct Calibrated {
     pub(super) resolution: Resolution,
     /// Multiplies standard deviations, from the leave-one-out errors.
     pub(super) sd_factor: f64,
+    /// Least standard deviation, where the measurements do not agree.
+    #[serde(default)]
+    pub(super) sd_floor: f64,
     pub(super) z90: f64,
     pub(super) left_out: Vec<LeftOut>,
     pub(super) warnings: Vec<Warning>,
@@ -218,10 +221,16 @@ impl Predictor {
         let (more, widen) = checks::review(features, log_latency, &left_out, &noise_factor);
         warnings.extend(more);
         sd_factor *= widen;
+        // Some hypothesis may fit by chance what the others' predictions miss.
+        let scatter = warnings.iter().find_map(|warning| match warning {
+            Warning::Scattered { error } => Some(SCATTER_SHARE * error),
+            _ => None,
+        });
         let mut calibrated = Calibrated {
             posterior,
             resolution,
             sd_factor,
+            sd_floor: scatter.unwrap_or(0.0),
             z90: self.interval.z90,
             left_out: Vec::new(),
             warnings,
@@ -300,6 +309,10 @@ impl Resolution {
         log_latency.iter().map(|l| self.variance(*l)).collect()
     }
 }
+
+/// Of the error of predictions from the other measurements, where it is large:
+/// no interval is narrower.
+const SCATTER_SHARE: f64 = 0.6;
 
 /// Noise variance of a distrusted measurement relative to a trusted one.
 pub(super) const OUTLIER_NOISE_FACTOR: f64 = 1e4;
@@ -394,7 +407,8 @@ impl Calibrated {
     }
 
     fn prediction(&self, mean: f64, sd: f64) -> Prediction {
-        let sd_log = (sd * self.sd_factor).hypot(self.resolution.variance(mean).sqrt());
+        let sd = (sd * self.sd_factor).max(self.sd_floor);
+        let sd_log = sd.hypot(self.resolution.variance(mean).sqrt());
         let reach = self.z90 * sd_log;
         Prediction {
             latency_ms: mean.exp(),

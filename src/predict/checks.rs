@@ -96,7 +96,7 @@ pub(super) fn review(
             });
             widen = widen.max(2.0);
         } else if error > SCATTER {
-            // The errors themselves have widened the intervals.
+            // The errors themselves bound the intervals from below.
             warnings.push(Warning::Scattered { error });
         }
     }
