@@ -336,14 +336,7 @@ fn worst_outlier(
 }
 
 fn duplicates(features: &[&Features]) -> Vec<Warning> {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for i in 0..features.len() {
-        match groups.iter_mut().find(|g| features[g[0]] == features[i]) {
-            Some(group) => group.push(i),
-            None => groups.push(vec![i]),
-        }
-    }
-    groups
+    checks::repeats(features)
         .into_iter()
         .filter(|g| g.len() > 1)
         .map(|indices| Warning::Duplicates { indices })

@@ -106,7 +106,8 @@ pub(super) fn review(
     (warnings, widen)
 }
 
-fn disagreeing_repeats(features: &[&Features], log_latency: &[f64]) -> Vec<Warning> {
+/// The measurements by network: indices of those the predictor cannot tell apart.
+pub(super) fn repeats(features: &[&Features]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for i in 0..features.len() {
         match groups.iter_mut().find(|g| features[g[0]] == features[i]) {
@@ -115,6 +116,10 @@ fn disagreeing_repeats(features: &[&Features], log_latency: &[f64]) -> Vec<Warni
         }
     }
     groups
+}
+
+fn disagreeing_repeats(features: &[&Features], log_latency: &[f64]) -> Vec<Warning> {
+    repeats(features)
         .into_iter()
         .filter_map(|indices| {
             let values = || indices.iter().map(|i| log_latency[*i].exp());
