@@ -337,8 +337,11 @@ impl<C: Chooser, B: Builder> Walker<'_, C, B> {
             return Ok(());
         }
         let first = self.net.size();
+        let known = self.instances.len();
         self.run(body)?;
         self.at = self.net.settle(first, self.at);
+        // Nodes of instances inside may have moved.
+        self.instances.truncate(known);
         self.instances.push(Instance {
             body: body.id,
             shape,

@@ -73,6 +73,26 @@ fn a_shared_block_decides_once_whatever_its_arguments() {
     assert_eq!(network.nodes().len(), 1 + 4 * 2);
 }
 
+/// An inner instance moves when dead nodes of the outer one are dropped, and must
+/// not be copied from where it was.
+#[test]
+fn instances_within_instances_are_built_right() {
+    let text = "space t
+input image 8x8x8
+block inner shared { choose { conv3x3(8) | conv3x3(8) bn | skip } }
+block outer(k) shared {
+  unused = input -> conv5x5(8) -> relu
+  y = input -> conv(k, 8) -> inner
+}
+network { outer(1) outer(3) outer(3) inner outer(1) }";
+    let space = Space::parse("t", text).unwrap();
+    for architecture in space.enumerate() {
+        let network = space.network(&architecture).unwrap();
+        let whole = space.unsimplified(&architecture).unwrap().simplify();
+        assert_eq!(network, whole, "{}", space.genotype(&architecture));
+    }
+}
+
 #[test]
 fn shared_choices_that_matter_for_shapes_are_followed() {
     // The width decided in the first round meets the condition of the second.
