@@ -268,15 +268,14 @@ fn notes_tell_what_lies_outside_the_measured_range() {
     for net in &nets {
         assert_eq!(model.predict(net).notes, []);
     }
+    let told_of = |network: &Network| -> Vec<String> {
+        let notes = model.predict(network).notes;
+        notes.iter().map(|n| n.to_string()).collect()
+    };
     let large = tables::TableSpace::FbNet
         .network(&["7"; 22].join(" "))
         .unwrap();
-    let told: Vec<String> = model
-        .predict(&large)
-        .notes
-        .iter()
-        .map(|n| n.to_string())
-        .collect();
+    let told = told_of(&large);
     assert!(
         told.iter()
             .any(|t| t.contains("times the multiply-accumulates")),
@@ -285,12 +284,7 @@ fn notes_tell_what_lies_outside_the_measured_range() {
     let grouped = tables::TableSpace::FbNet
         .network(&["1"; 22].join(" "))
         .unwrap();
-    let told: Vec<String> = model
-        .predict(&grouped)
-        .notes
-        .iter()
-        .map(|n| n.to_string())
-        .collect();
+    let told = told_of(&grouped);
     assert!(
         told.contains(&"no measured network had a grouped kernel".to_string()),
         "{told:?}"

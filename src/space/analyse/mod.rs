@@ -10,12 +10,11 @@
 //! afterwards; where a later instance shows that it does, that choice alone is
 //! kept in the state and the analysis starts again.
 
+mod outcomes;
 mod state;
 mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Deref;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use num_bigint::BigUint;
@@ -28,6 +27,7 @@ use crate::space::elaborate::Program;
 use crate::space::error::{Problem, Span};
 use crate::space::step::*;
 use crate::space::walk::{apply_join, apply_op, apply_residual, condition, precision};
+use outcomes::{Ends, Outcomes};
 use state::{Groups, Shared, State, States};
 pub use ways::Decisions;
 use ways::{Circuit, NOTHING, WaysId};
@@ -36,24 +36,6 @@ use ways::{Circuit, NOTHING, WaysId};
 const MAX_STATES: usize = 100_000;
 /// Steps run and options tried in one analysis: a few seconds.
 const MAX_WORK: usize = 1_000_000;
-
-/// Where a step can end, each with the ways to get there. Mostly one place.
-#[derive(Clone)]
-enum Outcomes {
-    One([(State, WaysId); 1]),
-    Many(Rc<[(State, WaysId)]>),
-}
-
-impl Deref for Outcomes {
-    type Target = [(State, WaysId)];
-
-    fn deref(&self) -> &Self::Target {
-        match self {
-            Outcomes::One(one) => one,
-            Outcomes::Many(many) => many,
-        }
-    }
-}
 
 /// A reachable state in which a step cannot run.
 #[derive(Debug, Clone)]
@@ -158,52 +140,6 @@ struct Analysis {
     work: usize,
 }
 
-/// Outcomes being gathered: ways that end in the same state are put together.
-#[derive(Default)]
-struct Ends {
-    ends: Vec<(State, SmallVec<[WaysId; 4]>)>,
-    /// Positions in `ends`, once there are many.
-    index: FastMap<State, usize>,
-}
-
-/// So many states are looked through one by one.
-const FEW: usize = 8;
-
-impl Ends {
-    fn add(&mut self, end: State, ways: WaysId) {
-        let known = match self.index.is_empty() {
-            true => self.ends.iter().position(|(state, _)| *state == end),
-            false => self.index.get(&end).copied(),
-        };
-        if let Some(known) = known {
-            self.ends[known].1.push(ways);
-            return;
-        }
-        self.ends.push((end, smallvec![ways]));
-        match self.ends.len() {
-            n if n > FEW + 1 => {
-                self.index.insert(end, n - 1);
-            }
-            n if n == FEW + 1 => {
-                let positions = self.ends.iter().enumerate();
-                self.index = positions.map(|(i, (state, _))| (*state, i)).collect();
-            }
-            _ => {}
-        }
-    }
-
-    fn outcomes(self, circuit: &mut Circuit) -> Outcomes {
-        if let [(state, ways)] = self.ends.as_slice() {
-            return Outcomes::One([(*state, circuit.either(ways))]);
-        }
-        let ends = self.ends.into_iter();
-        Outcomes::Many(
-            ends.map(|(state, ways)| (state, circuit.either(&ways)))
-                .collect(),
-        )
-    }
-}
-
 impl Analysis {
     fn fault<T>(&self, step: &Step, message: String) -> Run<T> {
         Err(Stop::Fault(Box::new(Fault {
@@ -301,7 +237,7 @@ impl Analysis {
                         ends.add(*end, self.ways.both(taken, *ways));
                     }
                 }
-                if ends.ends.is_empty() {
+                if ends.is_empty() {
                     return Err(Stop::Fault(Box::new(Fault {
                         span: step.span,
                         message: format!(
