@@ -10,7 +10,7 @@ pub mod cli;
 pub mod correlation;
 #[cfg(feature = "full")]
 pub mod data;
-#[cfg(feature = "full")]
+#[cfg(feature = "device")]
 pub mod device;
 #[cfg(feature = "full")]
 pub mod evaluate;

@@ -8,7 +8,7 @@ mod build;
 mod cost;
 pub mod draw;
 mod hash;
-#[cfg(feature = "full")]
+#[cfg(feature = "device")]
 pub mod onnx;
 mod op;
 mod precision;
