@@ -91,6 +91,7 @@ impl Nsga2 {
             id: self.next_id,
             generation: self.generation,
             architecture,
+            fidelity: 1.0,
         });
         self.next_id += 1;
         true
@@ -198,8 +199,7 @@ impl Strategy for Nsga2 {
             return;
         };
         // An answer that is not a number cannot be ranked: it counts as failed.
-        let answer = answer
-            .filter(|w| w.violation.is_finite() && w.objectives.iter().all(|o| o.is_finite()));
+        let answer = answer.filter(Worth::is_finite);
         self.answered.insert(id, (candidate.architecture, answer));
         if self.pending.is_empty() && self.queue.is_empty() {
             self.survive();
