@@ -86,11 +86,12 @@ impl Ledger {
     }
 
     /// Closes a question. Nothing for one that was never asked or is answered
-    /// already; an answer that is not finite cannot be ranked and counts as
-    /// failed.
+    /// already; an answer that cannot be ranked counts as failed.
     pub fn settle(&mut self, id: u64, answer: Answer) -> Option<(Candidate, Answer)> {
         let candidate = self.open.remove(&id)?;
-        Some((candidate, answer.filter(Worth::is_finite)))
+        let objectives = self.problem.goals.objectives().len();
+        let ranks = |w: &Worth| w.is_finite() && w.objectives.len() == objectives;
+        Some((candidate, answer.filter(ranks)))
     }
 
     /// Questions without an answer.

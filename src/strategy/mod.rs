@@ -61,8 +61,8 @@ pub trait Strategy: Send {
     fn ask(&mut self, limit: usize) -> Vec<Candidate>;
 
     /// Answers a candidate. Answers may come in any order; unknown and
-    /// repeated identifiers are ignored, and what is not finite counts as
-    /// failed.
+    /// repeated identifiers are ignored, and what cannot be ranked counts as
+    /// failed: what is not finite, or of another number of objectives.
     fn tell(&mut self, id: u64, answer: Answer);
 
     /// Whether nothing new is left to ask.
