@@ -6,7 +6,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::evolution::Evolution;
+use super::local::Local;
 use super::nsga2::Nsga2;
+use super::nsga3::Nsga3;
 use super::random::Random;
 use super::{Problem, Strategy};
 use crate::space::{Architecture, GenotypeError};
@@ -83,7 +86,10 @@ macro_rules! kinds {
 
 kinds! {
     Random, "random", "Uniformly at random, nothing twice", Random::of;
+    Local, "local", "Local search, of a front where there are several objectives (White et al. 2021)", Local::of;
+    Evolution, "evolution", "Regularised evolution: the oldest dies (Real et al. 2019)", Evolution::of;
     Nsga2, "nsga2", "NSGA-II: rank and crowding (Deb et al. 2002)", Nsga2::of;
+    Nsga3, "nsga3", "NSGA-III, for three and more objectives (Deb and Jain 2014)", Nsga3::of;
 }
 
 /// Makes a strategy.

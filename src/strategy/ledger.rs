@@ -34,6 +34,8 @@ pub(super) struct Ledger {
     /// What is left of the listing, and where the next one begins.
     listed: Vec<Architecture>,
     next_listing: Option<BigUint>,
+    /// Whether another listing would be in vain.
+    listed_out: bool,
     spent: bool,
 }
 
@@ -68,6 +70,7 @@ impl Ledger {
             feasible: false,
             listed: Vec::new(),
             next_listing: None,
+            listed_out: false,
             spent: false,
         }
     }
@@ -109,6 +112,8 @@ impl Ledger {
     pub fn forget_all_but<'a>(&mut self, kept: impl Iterator<Item = &'a Architecture>) {
         self.seen.clear();
         self.seen.extend(kept.cloned());
+        self.listed.clear();
+        (self.next_listing, self.listed_out, self.spent) = (None, false, false);
     }
 
     /// The next of the initial architectures, or one drawn uniformly.
@@ -153,7 +158,7 @@ impl Ledger {
 
     /// Takes an architecture for proposed, unless it was or is known to be
     /// beyond a limit.
-    fn accepts(&mut self, architecture: &Architecture) -> bool {
+    pub fn accepts(&mut self, architecture: &Architecture) -> bool {
         if self.seen.contains(architecture) {
             return false;
         }
@@ -180,7 +185,7 @@ impl Ledger {
     /// that begins anywhere where it is not.
     fn listed(&mut self, space: &Space) -> Option<Architecture> {
         for renewed in [false, true] {
-            if renewed {
+            if renewed && !self.listed_out {
                 self.list(space);
             }
             while let Some(architecture) = self.listed.pop() {
@@ -194,6 +199,9 @@ impl Ledger {
 
     fn list(&mut self, space: &Space) {
         let count = space.count();
+        // All of a small space; or so much of a large one that it would be
+        // chance to find something within the limits in another part.
+        self.listed_out = *count <= BigUint::from(LISTED) || !self.feasible;
         let mut at = match self.next_listing.take() {
             Some(at) => at,
             None if *count <= BigUint::from(LISTED) => BigUint::default(),

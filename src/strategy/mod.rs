@@ -5,12 +5,17 @@
 //! recorded results again. [`drive`](drive()) keeps that order whatever the
 //! number of threads.
 
+mod directions;
 #[cfg(feature = "predict")]
 mod drive;
+mod evolution;
 mod generational;
 mod kinds;
 mod ledger;
+mod local;
+mod normalise;
 mod nsga2;
+mod nsga3;
 mod objective;
 mod problem;
 mod random;
@@ -18,8 +23,11 @@ pub mod sorting;
 
 #[cfg(feature = "predict")]
 pub use drive::{Budget, Told, drive};
+pub use evolution::Evolution;
 pub use kinds::{Kind, Settings, StrategyError, build};
+pub use local::Local;
 pub use nsga2::{Nsga2, Nsga2Config};
+pub use nsga3::Nsga3;
 pub use objective::{Constraint, GoalError, Goals, Metric, Side};
 pub use problem::{Estimate, Knowledge, Known, Nothing, Problem};
 pub use random::Random;

@@ -63,3 +63,43 @@ pub fn crowding(points: &[&[f64]]) -> Vec<f64> {
     }
     distance
 }
+
+/// How a candidate fares in a tournament: by rank, then by distance from
+/// others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Standing {
+    /// 0 is best.
+    pub rank: usize,
+    /// More is better.
+    pub distance: f64,
+}
+
+impl Standing {
+    pub fn beats(self, other: Standing) -> bool {
+        self.rank < other.rank || (self.rank == other.rank && self.distance > other.distance)
+    }
+}
+
+/// Rank and crowding of each candidate among all.
+pub(super) fn standings(worths: &[&Worth]) -> Vec<Standing> {
+    let ranks = ranks(worths);
+    let mut standings: Vec<Standing> = ranks
+        .iter()
+        .map(|&rank| Standing {
+            rank,
+            distance: 0.0,
+        })
+        .collect();
+    let mut by_rank: Vec<usize> = (0..ranks.len()).collect();
+    by_rank.sort_by_key(|&index| ranks[index]);
+    for front in by_rank.chunk_by(|&a, &b| ranks[a] == ranks[b]) {
+        let points: Vec<&[f64]> = front
+            .iter()
+            .map(|&index| worths[index].objectives.as_slice())
+            .collect();
+        for (&index, distance) in front.iter().zip(crowding(&points)) {
+            standings[index].distance = distance;
+        }
+    }
+    standings
+}
