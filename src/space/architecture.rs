@@ -92,7 +92,11 @@ impl Chooser for Replay<'_> {
             Some(option) if open.contains(&option) => return Ok(option),
             Some(option) => GenotypeError::Closed {
                 path: path.clone(),
-                option: self.choices[choice].labels[option].clone(),
+                // Of another space, it need not have a name here.
+                option: match self.choices[choice].labels.get(option) {
+                    Some(label) => label.clone(),
+                    None => format!("number {option}"),
+                },
             },
             None => GenotypeError::Missing(path.clone()),
         };
@@ -137,8 +141,11 @@ impl Space {
             return Err(error);
         }
         for (choice, _) in architecture.decisions() {
-            if !replay.met[*choice] {
-                let path = program.choices[*choice].path.clone();
+            if !replay.met.get(*choice).is_some_and(|met| *met) {
+                let path = match program.choices.get(*choice) {
+                    Some(choice) => choice.path.clone(),
+                    None => format!("number {choice}"),
+                };
                 return Err(GenotypeError::Surplus(path));
             }
         }

@@ -1,7 +1,9 @@
 //! Regularised evolution (Real, Aggarwal, Huang and Le 2019, arXiv 1802.01548):
 //! the best of a random sample of the population is mutated, and the oldest
 //! dies, however good it is. With several objectives the best of the sample is
-//! the least crowded of its first front.
+//! the least crowded of its first front, and the oldest that is not of the
+//! population's front dies: else the ends of a front would be lost again and
+//! again.
 
 use std::collections::VecDeque;
 
@@ -10,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::generational::Member;
 use super::ledger::Ledger;
-use super::sorting::standings;
+use super::sorting::{ranks, standings};
 use super::{Answer, Candidate, Problem, Settings, Strategy, Worth};
 use crate::space::Architecture;
 
@@ -37,6 +39,18 @@ impl Evolution {
             asked: 0,
             alive: VecDeque::new(),
         }
+    }
+
+    /// The index of the one to die.
+    fn dying(&self) -> usize {
+        const OLDEST: usize = 0;
+        if self.ledger.problem.goals.objectives().len() < 2 {
+            return OLDEST;
+        }
+        let worths: Vec<&Worth> = self.alive.iter().map(|member| &member.worth).collect();
+        let ranks = ranks(&worths);
+        let behind = ranks.iter().position(|rank| *rank > 0);
+        behind.unwrap_or(OLDEST)
     }
 
     /// The next architecture; nothing where it waits for answers or the space
@@ -101,7 +115,7 @@ impl Strategy for Evolution {
             worth,
         });
         if self.alive.len() > self.population {
-            self.alive.pop_front();
+            self.alive.remove(self.dying());
         }
     }
 

@@ -116,14 +116,20 @@ impl Ledger {
         (self.next_listing, self.listed_out, self.spent) = (None, false, false);
     }
 
-    /// The next of the initial architectures, or one drawn uniformly.
-    pub fn drawn(&mut self) -> Option<Architecture> {
-        while let Some(architecture) = self.initial.pop_front() {
+    /// The next of the initial architectures, while there are any.
+    pub fn first(&mut self) -> Option<Architecture> {
+        loop {
+            let architecture = self.initial.pop_front()?;
             if self.accepts(&architecture) {
                 return Some(architecture);
             }
         }
-        self.fresh(|space, rng| space.sample(rng))
+    }
+
+    /// The next of the initial architectures, or one drawn uniformly.
+    pub fn drawn(&mut self) -> Option<Architecture> {
+        self.first()
+            .or_else(|| self.fresh(|space, rng| space.sample(rng)))
     }
 
     /// An architecture never given before that keeps to the limits as far as is

@@ -5,11 +5,13 @@
 //! recorded results again. [`drive`](drive()) keeps that order whatever the
 //! number of threads.
 
+mod bracket;
 mod directions;
 #[cfg(feature = "predict")]
 mod drive;
 mod evolution;
 mod generational;
+mod halving;
 mod kinds;
 mod ledger;
 mod local;
@@ -17,13 +19,17 @@ mod normalise;
 mod nsga2;
 mod nsga3;
 mod objective;
+mod policy;
 mod problem;
 mod random;
+mod reinforce;
+mod reward;
 pub mod sorting;
 
 #[cfg(feature = "predict")]
 pub use drive::{Budget, Told, drive};
 pub use evolution::Evolution;
+pub use halving::{Fidelities, Halving, Rule};
 pub use kinds::{Kind, Settings, StrategyError, build};
 pub use local::Local;
 pub use nsga2::{Nsga2, Nsga2Config};
@@ -31,6 +37,7 @@ pub use nsga3::Nsga3;
 pub use objective::{Constraint, GoalError, Goals, Metric, Side};
 pub use problem::{Estimate, Knowledge, Known, Nothing, Problem};
 pub use random::Random;
+pub use reinforce::Reinforce;
 
 use serde::{Deserialize, Serialize};
 

@@ -94,10 +94,11 @@ fn intercepts(mut rows: Vec<Vec<f64>>) -> Option<Vec<f64>> {
         if rows[column][column].abs() < f64::MIN_POSITIVE {
             return None;
         }
-        for other in (0..n).filter(|other| *other != column) {
-            let factor = rows[other][column] / rows[column][column];
-            for i in column..=n {
-                rows[other][i] -= factor * rows[column][i];
+        let row = rows[column].clone();
+        for (_, other) in rows.iter_mut().enumerate().filter(|(i, _)| *i != column) {
+            let factor = other[column] / row[column];
+            for (x, y) in other.iter_mut().zip(&row) {
+                *x -= factor * y;
             }
         }
     }

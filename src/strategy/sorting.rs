@@ -47,8 +47,12 @@ pub fn crowding(points: &[&[f64]]) -> Vec<f64> {
     let mut distance = vec![0.0; n];
     let objectives = points.first().map_or(0, |p| p.len());
     let mut order: Vec<usize> = (0..n).collect();
+    let mut values = vec![0.0; n];
     for objective in 0..objectives {
-        let value = |index: usize| points[index][objective];
+        for (value, point) in values.iter_mut().zip(points) {
+            *value = point[objective];
+        }
+        let value = |index: usize| values[index];
         order.sort_by(|&a, &b| value(a).total_cmp(&value(b)).then(a.cmp(&b)));
         let (first, last) = (order[0], order[n - 1]);
         let extent = value(last) - value(first);
