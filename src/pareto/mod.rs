@@ -24,14 +24,21 @@ pub fn dominates(a: &[f64], b: &[f64]) -> bool {
 ///
 /// Up to three objectives take `O(n log n)`, more as long as [`ranks`].
 pub fn front<const N: usize>(points: &[[f64; N]]) -> Vec<usize> {
+    front_of(points)
+}
+
+/// [`front`] of points whose number of objectives, equal for all, is known only
+/// when running.
+pub fn front_of<P: AsRef<[f64]>>(points: &[P]) -> Vec<usize> {
+    let at = |index: usize| points[index].as_ref();
     let mut order: Vec<usize> = (0..points.len())
-        .filter(|i| points[*i].iter().all(|x| !x.is_nan()))
+        .filter(|i| at(*i).iter().all(|x| !x.is_nan()))
         .collect();
-    order.sort_unstable_by(|a, b| lexicographic(&points[*a], &points[*b]).then(a.cmp(b)));
-    if N > 3 {
-        let ordered: Vec<&[f64; N]> = order.iter().map(|i| &points[*i]).collect();
-        let ranks = ranks(&ordered.iter().map(|p| p.as_slice()).collect::<Vec<_>>());
-        let kept = order.iter().zip(ranks).filter(|(_, rank)| *rank == 0);
+    order.sort_unstable_by(|a, b| lexicographic(at(*a), at(*b)).then(a.cmp(b)));
+    if order.first().is_some_and(|first| at(*first).len() > 3) {
+        let ordered: Vec<&[f64]> = order.iter().map(|i| at(*i)).collect();
+        let kept = order.iter().zip(ranks(&ordered));
+        let kept = kept.filter(|(_, rank)| *rank == 0);
         return kept.map(|(index, _)| *index).collect();
     }
     // A point can only be dominated by one that comes earlier in this order,
@@ -39,14 +46,14 @@ pub fn front<const N: usize>(points: &[[f64; N]]) -> Vec<usize> {
     let mut steps = Staircase::default();
     let mut kept: Vec<usize> = Vec::new();
     for index in order {
-        let point = &points[index];
-        if kept.last().is_some_and(|last| points[*last] == *point) {
+        let point = at(index);
+        if kept.last().is_some_and(|last| at(*last) == point) {
             kept.push(index);
             continue;
         }
-        let at = |objective: usize| point.get(objective).copied().unwrap_or(0.0);
-        if !steps.covers(at(1), at(2)) {
-            steps.insert(at(1), at(2));
+        let then = |objective: usize| point.get(objective).copied().unwrap_or(0.0);
+        if !steps.covers(then(1), then(2)) {
+            steps.insert(then(1), then(2));
             kept.push(index);
         }
     }
