@@ -141,13 +141,22 @@ fn the_best_of_brief_trainings_are_trained_again_and_longer() {
     let db = dir.path().join("b.db");
     let db = db.to_str().unwrap();
     let toml = toml.to_str().unwrap();
-    let run = search(db, &[toml, "--strategy", "random", "--evaluations", "4"]);
+    let args = [
+        toml,
+        "--strategy",
+        "random",
+        "--evaluations",
+        "7",
+        "--window",
+        "2",
+    ];
+    let run = search(db, &args);
     assert!(run.status.success(), "{}", err(&run));
     let recorded = events(db, dir.path());
     let fidelity = |e: &Value| e["fidelity"].as_f64().unwrap_or(1.0);
     let evaluated = of_kind(&recorded, "evaluated");
     let spent: f64 = evaluated.iter().map(|e| fidelity(e)).sum();
-    assert!(spent <= 4.0 && spent > 3.0, "{spent}");
+    assert!(spent <= 7.0 && spent > 6.0, "{spent}");
     let of = |share: f64| -> Vec<&str> {
         let there = evaluated.iter().filter(|e| fidelity(e) == share);
         there.map(|e| e["genotype"].as_str().unwrap()).collect()
