@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use super::{
-    Agent, AgentError, AgentHome, Limits, ProcessMeasure, engine_names, enrol, worker,
-};
+use super::{Agent, AgentError, AgentHome, Limits, ProcessMeasure, engine_names, enrol, worker};
 use crate::device::DeviceFacts;
 use crate::wire::EnrolToken;
 

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::AgentError;
-use crate::wire::{
-    BlobStore, Digest, FileError, Identity, Outcome, read_private, write_private,
-};
+use crate::wire::{BlobStore, Digest, FileError, Identity, Outcome, read_private, write_private};
 
 /// Whom the agent belongs to, and its own key.
 #[derive(Debug, Clone, Serialize, Deserialize)]

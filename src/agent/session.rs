@@ -3,7 +3,7 @@
 //! outlives connections; what it was fetching goes on where it stopped.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::RngExt;
 use tokio::net::TcpStream;
@@ -89,6 +89,8 @@ pub struct Agent<M> {
     cache: BlobStore,
     measure: M,
     holding: Holding,
+    /// Whether the last connection came as far as that.
+    welcomed: bool,
     echo: bool,
 }
 
@@ -116,6 +118,7 @@ impl<M: Measure> Agent<M> {
             cache,
             measure,
             holding: left.map_or(Holding::Nothing, |(job, o)| Holding::Finished(job, o)),
+            welcomed: false,
             echo: false,
         }
     }
@@ -134,7 +137,7 @@ impl<M: Measure> Agent<M> {
     pub async fn run(&mut self) -> Result<std::convert::Infallible, AgentError> {
         let mut pause = PAUSES.0;
         loop {
-            let began = Instant::now();
+            self.welcomed = false;
             let error = match self.connection().await {
                 Ok(never) => match never {},
                 Err(error) => error,
@@ -144,12 +147,15 @@ impl<M: Measure> Agent<M> {
                 AgentError::File(_) => return Err(error),
                 _ => {}
             }
-            if began.elapsed() > PAUSES.1 {
+            if self.welcomed {
                 pause = PAUSES.0;
             }
             // Many agents that lost one coordinator do not come back at once.
             let wait = pause.mul_f64(rand::rng().random_range(0.5..1.5));
-            self.say(&format!("{error}; dialling again in {:.1} s", wait.as_secs_f64()));
+            self.say(&format!(
+                "{error}; dialling again in {:.1} s",
+                wait.as_secs_f64()
+            ));
             tokio::time::sleep(wait).await;
             pause = (2 * pause).min(PAUSES.1);
         }
@@ -190,6 +196,7 @@ impl<M: Measure> Agent<M> {
                 beat_ms,
                 resume,
             } if is_name(&device) => {
+                self.welcomed = true;
                 self.say(&format!("connected as {device}"));
                 (beat_ms.clamp(10, 60_000), resume)
             }
@@ -250,9 +257,9 @@ impl<M: Measure> Agent<M> {
             }
             ToAgent::Beat => Ok(()),
             ToAgent::Refused(refusal) => Err(AgentError::Refused(refusal)),
-            ToAgent::Welcome { .. } | ToAgent::Enrolled { .. } => {
-                Err(AgentError::Confused("it greets in the middle of a conversation"))
-            }
+            ToAgent::Welcome { .. } | ToAgent::Enrolled { .. } => Err(AgentError::Confused(
+                "it greets in the middle of a conversation",
+            )),
         }
     }
 
@@ -262,11 +269,15 @@ impl<M: Measure> Agent<M> {
         job: Box<Job>,
     ) -> Result<(), AgentError> {
         if !matches!(self.holding, Holding::Nothing) {
-            return Err(AgentError::Confused("it sends a job while another is not done"));
+            return Err(AgentError::Confused(
+                "it sends a job while another is not done",
+            ));
         }
         if let Err(error) = job.check() {
             let reason = error.to_string();
-            return self.refuse(channel, job.id, Failure::Refused { reason }).await;
+            return self
+                .refuse(channel, job.id, Failure::Refused { reason })
+                .await;
         }
         if self.cache.has(job.onnx) {
             return self.begin(channel, *job).await;
@@ -284,7 +295,8 @@ impl<M: Measure> Agent<M> {
             }
             Err(error) => {
                 let reason = error.to_string();
-                self.refuse(channel, job.id, Failure::Refused { reason }).await
+                self.refuse(channel, job.id, Failure::Refused { reason })
+                    .await
             }
         }
     }
@@ -316,7 +328,8 @@ impl<M: Measure> Agent<M> {
 
     /// All bytes are here; are they the network?
     async fn fetched(&mut self, channel: &mut Coordinator) -> Result<(), AgentError> {
-        let Holding::Fetching(job, partial) = std::mem::replace(&mut self.holding, Holding::Nothing)
+        let Holding::Fetching(job, partial) =
+            std::mem::replace(&mut self.holding, Holding::Nothing)
         else {
             return Ok(());
         };
@@ -326,14 +339,19 @@ impl<M: Measure> Agent<M> {
             Ok(Err(BlobError::File(error))) => Err(error.into()),
             Ok(Err(error)) => {
                 let reason = error.to_string();
-                self.refuse(channel, job.id, Failure::Refused { reason }).await
+                self.refuse(channel, job.id, Failure::Refused { reason })
+                    .await
             }
             Err(_) => Err(AgentError::Confused("its network could not be checked")),
         }
     }
 
     async fn begin(&mut self, channel: &mut Coordinator, job: Job) -> Result<(), AgentError> {
-        self.say(&format!("measuring {} with {}", job.onnx.short(), job.engine));
+        self.say(&format!(
+            "measuring {} with {}",
+            job.onnx.short(),
+            job.engine
+        ));
         channel.send(&FromAgent::Started { job: job.id }).await?;
         let task = self.measure.start(&job, self.cache.path(job.onnx));
         self.holding = Holding::Measuring(job.id, task);

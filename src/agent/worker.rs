@@ -83,7 +83,10 @@ fn measure(
     let engine = engine(&job.engine).ok_or_else(|| Failure::Unsupported {
         engine: job.engine.clone(),
         what: "this device".into(),
-        remedy: format!("choose one that it has: {}", super::engine_names().join(", ")),
+        remedy: format!(
+            "choose one that it has: {}",
+            super::engine_names().join(", ")
+        ),
     })?;
     let onnx = std::fs::read(file).map_err(|e| Failure::Other {
         reason: format!("its cache cannot be read: {e}"),
@@ -93,12 +96,13 @@ fn measure(
         Some(reference) => reference,
         None => Reference::load(engine.as_ref(), &job.protocol, &clock)?,
     };
-    let traced: Result<_, ProbeError> = engine
-        .load_onnx(&onnx, &job.input, &job.options)
-        .and_then(|mut session| {
-            let protocol = &job.protocol;
-            trace(session.as_mut(), protocol, Some(&mut reference), &clock)
-        });
+    let traced: Result<_, ProbeError> =
+        engine
+            .load_onnx(&onnx, &job.input, &job.options)
+            .and_then(|mut session| {
+                let protocol = &job.protocol;
+                trace(session.as_mut(), protocol, Some(&mut reference), &clock)
+            });
     let baseline_ms = Some(reference.baseline_ms());
     references.insert(job.engine.clone(), reference);
     Ok(Report {

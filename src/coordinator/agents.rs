@@ -197,14 +197,10 @@ impl Session<'_> {
     async fn outcome(&mut self, job: Digest, outcome: Outcome, now: Instant) -> Result<(), End> {
         let location = {
             let mut state = self.shared.lock();
-            let step = state.core.outcome(
-                self.device,
-                self.connection,
-                job,
-                outcome,
-                now,
-                wall_s(),
-            )?;
+            let step =
+                state
+                    .core
+                    .outcome(self.device, self.connection, job, outcome, now, wall_s())?;
             match step {
                 Step::Known => None,
                 Step::Record(record) => {
@@ -233,7 +229,10 @@ fn said(device: &str, record: &Record) -> String {
         Record::Done { spec, report, .. } => {
             let median = crate::device::median(&report.trace.samples_ms);
             let network = plain(&spec.network, 60);
-            format!("{device}/{} measured {median:.3} ms: {network}", spec.engine)
+            format!(
+                "{device}/{} measured {median:.3} ms: {network}",
+                spec.engine
+            )
         }
         Record::Failed { failure, .. } => format!("{device} failed: {failure}"),
         _ => String::new(),

@@ -16,9 +16,7 @@ use crate::wire::{
 pub enum ClientError {
     #[error(transparent)]
     Home(#[from] HomeError),
-    #[error(
-        "cannot reach the coordinator at {address}: {source}; start it with `bespoke serve`"
-    )]
+    #[error("cannot reach the coordinator at {address}: {source}; start it with `bespoke serve`")]
     Connect {
         address: String,
         source: std::io::Error,

@@ -150,9 +150,7 @@ async fn wait(job: Digest, patience_ms: u64, shared: &Shared) -> Result<ToClient
 async fn measured(location: Location, shared: &Shared) -> Result<ToClient, JournalError> {
     shared.on_disk(location).await?;
     match shared.read(location)? {
-        Record::Done { report, .. } => {
-            Ok(ToClient::Outcome(Box::new(Outcome::Measured(report))))
-        }
+        Record::Done { report, .. } => Ok(ToClient::Outcome(Box::new(Outcome::Measured(report)))),
         _ => Err(JournalError::Write("a record is not where it was".into())),
     }
 }

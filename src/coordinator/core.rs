@@ -13,9 +13,7 @@ use std::time::{Duration, Instant};
 use super::devices::{Connection, Device, Lease, Token};
 use super::journal::Location;
 use super::record::Record;
-use crate::wire::{
-    Digest, Failure, Hello, Job, JobSpec, Outcome, Refusal, Submitted, Waiting,
-};
+use crate::wire::{Digest, Failure, Hello, Job, JobSpec, Outcome, Refusal, Submitted, Waiting};
 
 /// How patient the coordinator is.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +48,10 @@ const SLACK: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 enum State {
     /// Waiting, or in its device's hands.
-    Open { spec: Box<JobSpec>, attempts: u32 },
+    Open {
+        spec: Box<JobSpec>,
+        attempts: u32,
+    },
     Done(Location),
     Failed(Failure),
 }
@@ -397,9 +398,9 @@ impl Core {
         match self.devices.get(name) {
             Some(d) if d.revoked => Err(Refusal::Revoked),
             Some(d) if d.connection == Some(connection) => Ok(()),
-            Some(d) if d.connection.is_none() => {
-                Err(misbehaved("its job's time was over, or it was silent for too long"))
-            }
+            Some(d) if d.connection.is_none() => Err(misbehaved(
+                "its job's time was over, or it was silent for too long",
+            )),
             _ => Err(Refusal::Replaced),
         }
     }
@@ -426,7 +427,10 @@ impl Core {
             Failure::Unsupported {
                 engine: spec.engine.clone(),
                 what: "this device".into(),
-                remedy: format!("choose one that it has: {}", device.hello.engines.join(", ")),
+                remedy: format!(
+                    "choose one that it has: {}",
+                    device.hello.engines.join(", ")
+                ),
             }
         } else if !has(spec.onnx) {
             Failure::Other {
@@ -537,7 +541,9 @@ impl Core {
         };
         let lease = self.devices.get(name).and_then(|d| d.lease);
         let Some(lease) = lease.filter(|l| l.job == job) else {
-            return Err(misbehaved("it sent the outcome of a job that it does not hold"));
+            return Err(misbehaved(
+                "it sent the outcome of a job that it does not hold",
+            ));
         };
         let limit = spec.limit() + self.settings.transfer;
         let elapsed = lease.since.map_or(limit, |s| now.duration_since(s));
@@ -615,7 +621,14 @@ impl Core {
                 open += 1;
             }
         }
-        match open == self.open && self.jobs.values().filter(|e| matches!(e.state, State::Open { .. })).count() == open {
+        match open == self.open
+            && self
+                .jobs
+                .values()
+                .filter(|e| matches!(e.state, State::Open { .. }))
+                .count()
+                == open
+        {
             true => Ok(()),
             false => Err(format!("{open} jobs in queues, {} counted", self.open)),
         }

@@ -176,9 +176,7 @@ fn line_of(record: &Record) -> Vec<u8> {
 
 fn parse(line: &[u8]) -> Result<Record, String> {
     let line = line.strip_suffix(b"\n").ok_or("the line is cut short")?;
-    let (sum, json) = line
-        .split_at_checked(9)
-        .ok_or("the line is cut short")?;
+    let (sum, json) = line.split_at_checked(9).ok_or("the line is cut short")?;
     if sum[..8] != *hex_text(&Digest::of(json).0[..4]).as_bytes() || sum[8] != b' ' {
         return Err("the checksum does not match".into());
     }

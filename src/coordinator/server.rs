@@ -454,10 +454,8 @@ async fn enrol(
 
 /// Ends leases whose time is over.
 async fn expire(shared: Arc<Shared>) {
-    let pause = (shared.settings.silence / 8).clamp(
-        Duration::from_millis(20),
-        Duration::from_secs(1),
-    );
+    let pause =
+        (shared.settings.silence / 8).clamp(Duration::from_millis(20), Duration::from_secs(1));
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}

@@ -11,7 +11,7 @@ mod finalise;
 mod run;
 mod survey;
 
-pub use engines::{EngineError, local_probe};
+pub use engines::{EngineError, local_probe, probe};
 pub use error::SearchError;
 pub use experiment::{Experiment, ExperimentError};
 pub use run::{Search, Start};

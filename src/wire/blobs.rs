@@ -63,9 +63,7 @@ impl BlobStore {
 
     /// Whether the network is here; then it counts as just used.
     pub fn has(&self, digest: Digest) -> bool {
-        let file = fs::OpenOptions::new()
-            .append(true)
-            .open(self.path(digest));
+        let file = fs::OpenOptions::new().append(true).open(self.path(digest));
         file.is_ok_and(|file| {
             let _ = file.set_modified(SystemTime::now());
             true
@@ -222,8 +220,7 @@ impl Partial {
             let _ = fs::remove_file(&self.path);
             return Err(BlobError::WrongContent);
         }
-        fs::rename(&self.path, &self.place)
-            .map_err(|e| FileError::io("write", &self.place, e))?;
+        fs::rename(&self.path, &self.place).map_err(|e| FileError::io("write", &self.place, e))?;
         Ok(self.place)
     }
 }

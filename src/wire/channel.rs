@@ -34,6 +34,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
         }
     }
 
+    /// The stream under the messages; what was received and not read is lost.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+
     /// Allows longer frames, once it is known who the peer is.
     pub fn raise_limit(&mut self, limit: usize) {
         self.frames.set_limit(limit);

@@ -44,13 +44,17 @@ pub struct JobSpec {
 /// Why a job cannot be done anywhere.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
-    #[error("the name of the {0} is empty, too long, or has other characters than letters, digits, `-`, `_` and `.`")]
+    #[error(
+        "the name of the {0} is empty, too long, or has other characters than letters, digits, `-`, `_` and `.`"
+    )]
     Name(&'static str),
     #[error("a network of {0} bytes is too large: at most 1 GiB can be sent to a device")]
     NetworkSize(u64),
     #[error("an input batch must have between 1 and 2^28 values")]
     Input,
-    #[error("a device takes at most {MAX_SAMPLES} samples in a pass: lower the protocol's max_samples")]
+    #[error(
+        "a device takes at most {MAX_SAMPLES} samples in a pass: lower the protocol's max_samples"
+    )]
     Samples,
     #[error("a device warms up or samples for at most ten minutes: lower the protocol's {0}")]
     Time(&'static str),

@@ -82,12 +82,22 @@ impl Refusal {
 #[serde(rename_all = "snake_case")]
 pub enum FromAgent {
     /// Still there, with new facts now and then.
-    Beat { facts: Option<Box<DeviceFacts>> },
+    Beat {
+        facts: Option<Box<DeviceFacts>>,
+    },
     /// Send the job's network from this byte on; a chunk is the answer.
-    Fetch { onnx: Digest, offset: u64 },
+    Fetch {
+        onnx: Digest,
+        offset: u64,
+    },
     /// The network is here and measuring begins.
-    Started { job: Digest },
-    Outcome { job: Digest, outcome: Outcome },
+    Started {
+        job: Digest,
+    },
+    Outcome {
+        job: Digest,
+        outcome: Outcome,
+    },
 }
 
 /// From the coordinator to a device.
@@ -123,14 +133,27 @@ pub enum ToAgent {
 pub enum FromClient {
     Submit(Box<JobSpec>),
     /// The network's bytes follow in chunks, once the coordinator is ready.
-    Upload { onnx: Digest, bytes: u64 },
+    Upload {
+        onnx: Digest,
+        bytes: u64,
+    },
     /// What came of a job, as soon as something did, else after this time.
-    Wait { job: Digest, patience_ms: u64 },
+    Wait {
+        job: Digest,
+        patience_ms: u64,
+    },
     Devices,
-    Enrol { device: String, valid_s: u64 },
-    Revoke { device: String },
+    Enrol {
+        device: String,
+        valid_s: u64,
+    },
+    Revoke {
+        device: String,
+    },
     /// What happened after the event of this number.
-    Events { after: u64 },
+    Events {
+        after: u64,
+    },
 }
 
 /// What became of a submitted job.
@@ -157,8 +180,13 @@ pub struct Waiting {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToClient {
-    Welcome { version: String },
-    Submitted { job: Digest, state: Submitted },
+    Welcome {
+        version: String,
+    },
+    Submitted {
+        job: Digest,
+        state: Submitted,
+    },
     /// Send the network's bytes.
     Ready,
     Uploaded,
@@ -166,7 +194,10 @@ pub enum ToClient {
     Waiting(Waiting),
     Devices(Vec<DeviceInfo>),
     /// A token, where a device reaches the coordinator, and for how long.
-    Token { token: String, address: String },
+    Token {
+        token: String,
+        address: String,
+    },
     Revoked,
     Events(Vec<Event>),
     Refused(Refusal),

@@ -58,7 +58,11 @@ pub fn acceptor(identity: &Identity) -> TlsAcceptor {
 pub async fn accept(acceptor: &TlsAcceptor, stream: TcpStream) -> io::Result<Accepted> {
     stream.set_nodelay(true)?;
     let stream = timely(acceptor.accept(stream)).await?;
-    let certificate = stream.get_ref().1.peer_certificates().and_then(|c| c.first());
+    let certificate = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .and_then(|c| c.first());
     let caller = certificate.map(|c| Digest::of(c));
     Ok(Accepted {
         caller: caller.ok_or_else(|| io::Error::other("the caller showed no certificate"))?,
