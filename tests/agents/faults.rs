@@ -84,13 +84,36 @@ fn an_outcome_that_was_not_delivered_is_delivered_by_the_next_process() {
     idle(&here, "pi");
     let measured = measuring(here.probe("pi/tract"), network(8), protocol(300.0));
     busy(&here, "pi");
+    // Cut off it measures on, and cannot deliver; then its process ends.
     proxy.control.down.store(true, Ordering::Relaxed);
-    // It is cut off and cannot deliver; but while it dials it holds the job.
-    std::thread::sleep(Duration::from_millis(1_000));
+    let kept = agent.dir.join("outcome.json");
+    until("it has measured", || kept.exists());
+    agent.kill();
+    proxy.control.down.store(false, Ordering::Relaxed);
+    agent.run();
+    measured.join().unwrap().unwrap();
+    assert_eq!(agent.measured(), 1);
+    until("it was acknowledged", || !kept.exists());
+}
+
+#[test]
+fn a_connection_cut_for_a_moment_costs_nothing() {
+    let here = Here::start();
+    let token = here.token("pi");
+    let proxy = Proxy::start(&here);
+    let mut agent = AgentProcess::enrol(here.dir.path(), "pi", &proxy.address, &token);
+    agent.run();
+    idle(&here, "pi");
+    let measured = measuring(here.probe("pi/tract"), network(8), protocol(1_500.0));
+    busy(&here, "pi");
+    proxy.control.down.store(true, Ordering::Relaxed);
+    until("it is noticed", || {
+        here.device("pi").state == DeviceState::Away
+    });
     proxy.control.down.store(false, Ordering::Relaxed);
     measured.join().unwrap().unwrap();
     assert_eq!(agent.measured(), 1);
-    assert!(!agent.dir.join("outcome.json").exists());
+    assert!(proxy.control.connections.load(Ordering::Relaxed) >= 3);
 }
 
 #[test]
