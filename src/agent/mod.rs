@@ -7,6 +7,7 @@ mod cli;
 mod engines;
 mod enrol;
 mod home;
+mod jobs;
 mod session;
 mod supervise;
 mod worker;

@@ -62,10 +62,10 @@ pub trait Measure: Send {
     fn start(&mut self, job: &Job, file: PathBuf) -> JoinHandle<Outcome>;
 }
 
-type Coordinator = Channel<TlsStream<TcpStream>>;
+pub(super) type Coordinator = Channel<TlsStream<TcpStream>>;
 
 /// What the agent has in hand.
-enum Holding {
+pub(super) enum Holding {
     Nothing,
     Fetching(Box<Job>, Partial),
     Measuring(Digest, JoinHandle<Outcome>),
@@ -73,7 +73,7 @@ enum Holding {
 }
 
 impl Holding {
-    fn job(&self) -> Option<Digest> {
+    pub(super) fn job(&self) -> Option<Digest> {
         match self {
             Holding::Measuring(job, _) | Holding::Finished(job, _) => Some(*job),
             Holding::Nothing | Holding::Fetching(..) => None,
@@ -83,15 +83,15 @@ impl Holding {
 
 /// An agent.
 pub struct Agent<M> {
-    enrolment: Enrolment,
+    pub(super) enrolment: Enrolment,
     /// Where outcomes are kept until delivered; simulated agents have none.
-    home: Option<AgentHome>,
-    cache: BlobStore,
-    measure: M,
-    holding: Holding,
+    pub(super) home: Option<AgentHome>,
+    pub(super) cache: BlobStore,
+    pub(super) measure: M,
+    pub(super) holding: Holding,
     /// Whether the last connection came as far as that.
-    welcomed: bool,
-    echo: bool,
+    pub(super) welcomed: bool,
+    pub(super) echo: bool,
 }
 
 impl<M> Drop for Agent<M> {
@@ -161,7 +161,7 @@ impl<M: Measure> Agent<M> {
         }
     }
 
-    fn say(&self, text: &str) {
+    pub(super) fn say(&self, text: &str) {
         if self.echo {
             eprintln!("{}", plain(text, 500));
         }
@@ -241,167 +241,6 @@ impl<M: Measure> Agent<M> {
                 }
             }
         }
-    }
-
-    async fn answer(&mut self, channel: &mut Coordinator, frame: Frame) -> Result<(), AgentError> {
-        if let Frame::Chunk(chunk) = frame {
-            return self.take_chunk(channel, &chunk).await;
-        }
-        match frame.message()? {
-            ToAgent::Job(job) => self.take_job(channel, job).await,
-            ToAgent::Recorded { job } | ToAgent::Drop { job } => {
-                if self.holding.job() == Some(job) {
-                    self.forget();
-                }
-                Ok(())
-            }
-            ToAgent::Beat => Ok(()),
-            ToAgent::Refused(refusal) => Err(AgentError::Refused(refusal)),
-            ToAgent::Welcome { .. } | ToAgent::Enrolled { .. } => Err(AgentError::Confused(
-                "it greets in the middle of a conversation",
-            )),
-        }
-    }
-
-    async fn take_job(
-        &mut self,
-        channel: &mut Coordinator,
-        job: Box<Job>,
-    ) -> Result<(), AgentError> {
-        if !matches!(self.holding, Holding::Nothing) {
-            return Err(AgentError::Confused(
-                "it sends a job while another is not done",
-            ));
-        }
-        if let Err(error) = job.check() {
-            let reason = error.to_string();
-            return self
-                .refuse(channel, job.id, Failure::Refused { reason })
-                .await;
-        }
-        if self.cache.has(job.onnx) {
-            return self.begin(channel, *job).await;
-        }
-        match self.cache.begin(job.onnx, job.bytes, &|_| false) {
-            Ok(partial) => {
-                let offset = partial.have();
-                let complete = partial.is_complete();
-                let onnx = job.onnx;
-                self.holding = Holding::Fetching(job, partial);
-                match complete {
-                    true => self.fetched(channel).await,
-                    false => Ok(channel.send(&FromAgent::Fetch { onnx, offset }).await?),
-                }
-            }
-            Err(error) => {
-                let reason = error.to_string();
-                self.refuse(channel, job.id, Failure::Refused { reason })
-                    .await
-            }
-        }
-    }
-
-    async fn take_chunk(
-        &mut self,
-        channel: &mut Coordinator,
-        chunk: &[u8],
-    ) -> Result<(), AgentError> {
-        let Holding::Fetching(job, partial) = &mut self.holding else {
-            return Err(AgentError::Confused("it sends bytes that nobody asked for"));
-        };
-        if chunk.is_empty() {
-            return Err(AgentError::Confused("it sends no more bytes of a network"));
-        }
-        let (id, onnx) = (job.id, job.onnx);
-        if let Err(error) = partial.push(chunk) {
-            let reason = error.to_string();
-            return self.refuse(channel, id, Failure::Refused { reason }).await;
-        }
-        match partial.is_complete() {
-            true => self.fetched(channel).await,
-            false => {
-                let offset = partial.have();
-                Ok(channel.send(&FromAgent::Fetch { onnx, offset }).await?)
-            }
-        }
-    }
-
-    /// All bytes are here; are they the network?
-    async fn fetched(&mut self, channel: &mut Coordinator) -> Result<(), AgentError> {
-        let Holding::Fetching(job, partial) =
-            std::mem::replace(&mut self.holding, Holding::Nothing)
-        else {
-            return Ok(());
-        };
-        let checked = tokio::task::spawn_blocking(move || partial.finish()).await;
-        match checked {
-            Ok(Ok(_)) => self.begin(channel, *job).await,
-            Ok(Err(BlobError::File(error))) => Err(error.into()),
-            Ok(Err(error)) => {
-                let reason = error.to_string();
-                self.refuse(channel, job.id, Failure::Refused { reason })
-                    .await
-            }
-            Err(_) => Err(AgentError::Confused("its network could not be checked")),
-        }
-    }
-
-    async fn begin(&mut self, channel: &mut Coordinator, job: Job) -> Result<(), AgentError> {
-        self.say(&format!(
-            "measuring {} with {}",
-            job.onnx.short(),
-            job.engine
-        ));
-        channel.send(&FromAgent::Started { job: job.id }).await?;
-        let task = self.measure.start(&job, self.cache.path(job.onnx));
-        self.holding = Holding::Measuring(job.id, task);
-        Ok(())
-    }
-
-    async fn refuse(
-        &mut self,
-        channel: &mut Coordinator,
-        job: Digest,
-        failure: Failure,
-    ) -> Result<(), AgentError> {
-        self.holding = Holding::Finished(job, Outcome::Failed(failure));
-        self.deliver(channel).await
-    }
-
-    /// The measurement has ended: its outcome is kept until it is delivered,
-    /// even if this process ends before.
-    fn finish(&mut self, outcome: Outcome) -> Result<(), AgentError> {
-        let Holding::Measuring(job, _) = &self.holding else {
-            return Ok(());
-        };
-        let finished = (*job, outcome);
-        if let Some(home) = &self.home {
-            home.write_outcome(&finished)?;
-        }
-        self.holding = Holding::Finished(finished.0, finished.1);
-        Ok(())
-    }
-
-    async fn deliver(&mut self, channel: &mut Coordinator) -> Result<(), AgentError> {
-        if let Holding::Finished(job, outcome) = &self.holding {
-            let (job, outcome) = (*job, outcome.clone());
-            if let Outcome::Failed(failure) = &outcome {
-                self.say(&failure.to_string());
-            }
-            channel.send(&FromAgent::Outcome { job, outcome }).await?;
-        }
-        Ok(())
-    }
-
-    /// Drops what is in hand.
-    fn forget(&mut self) {
-        if let Holding::Measuring(_, task) = &self.holding {
-            task.abort();
-        }
-        if let Some(home) = &self.home {
-            home.forget_outcome();
-        }
-        self.holding = Holding::Nothing;
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::devices::Connection;
+use super::door::Peer;
 use super::events::wall_s;
-use super::server::{Peer, Shared};
+use super::shared::Shared;
 use super::{Next, Record, Step};
 use crate::wire::{
     CHUNK_BYTES, Digest, FromAgent, Hello, Outcome, Refusal, ToAgent, WireError, plain,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::core::Standing;
+use super::door::Peer;
 use super::events::wall_s;
-use super::server::{Peer, Shared};
+use super::shared::Shared;
 use super::{JournalError, Location, Record};
 use crate::wire::{
     Digest, EnrolToken, FromClient, JobSpec, MAX_NETWORK_BYTES, Outcome, PATIENCE, Refusal,

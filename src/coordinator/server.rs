@@ -1,39 +1,27 @@
-//! The listening side: accepts connections within limits, finds out who calls,
-//! and hands each to what serves agents or clients. What they share is here.
+//! The listening side: accepts connections within limits, and ends leases whose
+//! time is over.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use super::devices::{Connection, TokenStep};
+use super::door::{greet, serve};
 use super::events::{Events, wall_s};
-use super::journal::on_disk;
-use super::{Core, Home, HomeError, Journal, JournalError, Location, Record, Settings};
-use super::{agents, clients};
-use crate::wire::{
-    Accepted, BlobStore, Channel, Digest, FileError, Greeting, MAX_FRAME, Refusal, ToAgent,
-    VERSION, accept, acceptor, hex_bytes, plain,
-};
+use super::shared::Shared;
+use super::{Core, Home, HomeError, Journal, JournalError, Record, Settings};
+use crate::wire::{BlobStore, Digest, FileError, acceptor};
 
 /// Most connections at a time.
 const MAX_CONNECTIONS: usize = 1_024;
 
 /// Most connections that have not yet said who they are.
 const MAX_STRANGERS: usize = 64;
-
-/// How long a caller may take to greet.
-const GREETING: Duration = Duration::from_secs(10);
-
-/// The other side of a connection.
-pub(super) type Peer = Channel<tokio_rustls::server::TlsStream<TcpStream>>;
 
 /// How a coordinator runs.
 #[derive(Debug, Clone)]
@@ -82,110 +70,6 @@ pub enum ServerError {
     },
 }
 
-/// The core and its memory, always changed together.
-pub(super) struct State {
-    pub core: Core,
-    pub journal: Journal,
-}
-
-/// What all connections share.
-pub(super) struct Shared {
-    state: Mutex<State>,
-    events: Mutex<Events>,
-    /// Of connected agents, by device: how to make them look for work.
-    wakes: Mutex<HashMap<String, (Connection, Arc<Notify>)>>,
-    /// Counts jobs that ended, for those who wait for one.
-    pub ended: watch::Sender<u64>,
-    /// Whether the server is to stop, and of what.
-    halt: watch::Sender<Option<Result<(), JournalError>>>,
-    pub networks: BlobStore,
-    /// One network is uploaded at a time.
-    pub upload: tokio::sync::Mutex<()>,
-    pub settings: Settings,
-    pub fingerprint: Digest,
-    pub advertise: String,
-    admin: Digest,
-    journal: PathBuf,
-    connections: AtomicU64,
-}
-
-impl Shared {
-    pub fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic while holding it would have left the state whole: records are
-        // applied in one step.
-        self.state.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
-    /// Makes a record part of the state and of the journal.
-    pub fn commit(&self, state: &mut State, record: Record) -> Location {
-        let location = state.journal.append(&record);
-        state.core.apply(record, location);
-        location
-    }
-
-    /// Waits until the disk has a record; ends the server if it never will.
-    pub async fn on_disk(&self, location: Location) -> Result<(), JournalError> {
-        let mut progress = self.lock().journal.progress();
-        let done = on_disk(&mut progress, location).await;
-        if let Err(error) = &done {
-            let _ = self.halt.send(Some(Err(error.clone())));
-        }
-        done
-    }
-
-    /// Reads a record of the journal.
-    pub fn read(&self, location: Location) -> Result<Record, JournalError> {
-        Journal::read(&self.journal, location)
-    }
-
-    pub fn note(&self, text: String) {
-        let mut events = self.events.lock().unwrap_or_else(|e| e.into_inner());
-        events.note(text);
-    }
-
-    pub fn events_after(&self, number: u64) -> Vec<crate::wire::Event> {
-        let events = self.events.lock().unwrap_or_else(|e| e.into_inner());
-        events.after(number)
-    }
-
-    /// Jobs have ended.
-    pub fn tell_ended(&self) {
-        self.ended.send_modify(|count| *count += 1);
-    }
-
-    /// Makes a device's connection look at its state.
-    pub fn wake(&self, device: &str) {
-        let wakes = self.wakes.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some((_, wake)) = wakes.get(device) {
-            wake.notify_one();
-        }
-    }
-
-    /// Registers a device's new connection and wakes the one before.
-    pub fn join(&self, device: &str, connection: Connection) -> Arc<Notify> {
-        let wake = Arc::new(Notify::new());
-        let mut wakes = self.wakes.lock().unwrap_or_else(|e| e.into_inner());
-        let before = wakes.insert(device.into(), (connection, wake.clone()));
-        if let Some((_, before)) = before {
-            before.notify_one();
-        }
-        wake
-    }
-
-    pub fn leave(&self, device: &str, connection: Connection) {
-        let mut wakes = self.wakes.lock().unwrap_or_else(|e| e.into_inner());
-        if wakes.get(device).is_some_and(|(c, _)| *c == connection) {
-            wakes.remove(device);
-        }
-    }
-
-    /// Resolves when the server stops.
-    pub async fn halted(&self) {
-        let mut halt = self.halt.subscribe();
-        let _ = halt.wait_for(Option::is_some).await;
-    }
-}
-
 /// A running coordinator.
 pub struct Server {
     shared: Arc<Shared>,
@@ -214,23 +98,15 @@ impl Server {
         home.write_admin(reachable(address, false))?;
         let acceptor = acceptor(&home.identity);
         let open = core.open_jobs();
-        let shared = Arc::new(Shared {
-            journal: journal.path().into(),
-            state: Mutex::new(State { core, journal }),
-            events: Mutex::new(Events::new(&home.log(), options.echo)),
-            wakes: Mutex::new(HashMap::new()),
-            ended: watch::Sender::new(0),
-            halt: watch::Sender::new(None),
+        let shared = Arc::new(Shared::new(
+            (core, journal),
+            Events::new(&home.log(), options.echo),
             networks,
-            upload: tokio::sync::Mutex::new(()),
-            settings: options.settings,
-            fingerprint: home.identity.fingerprint(),
-            advertise: options
+            (home.identity.fingerprint(), home.admin.fingerprint()),
+            options
                 .advertise
                 .unwrap_or_else(|| reachable(address, true)),
-            admin: home.admin.fingerprint(),
-            connections: AtomicU64::new(0),
-        });
+        ));
         shared.note(format!("listening on {address}; {open} jobs are waiting"));
         let listening = tokio::spawn(listen_on(listener, acceptor, shared.clone(), home));
         let expiring = tokio::spawn(expire(shared.clone()));
@@ -261,27 +137,21 @@ impl Server {
     /// # Errors
     /// The latter.
     pub async fn run(self) -> Result<(), ServerError> {
-        let mut halt = self.shared.halt.subscribe();
-        let outcome = match halt.wait_for(Option::is_some).await {
-            Ok(halted) => halted.clone(),
-            Err(_) => None,
-        };
+        let outcome = self.shared.ending().await;
         self.end().await;
-        outcome.unwrap_or(Ok(())).map_err(ServerError::Journal)
+        outcome.map_err(ServerError::Journal)
     }
 
     /// Stops: says so to those connected, and gives the directory back.
     pub async fn stop(self) {
-        let _ = self.shared.halt.send(Some(Ok(())));
+        self.shared.end(Ok(()));
         self.end().await;
     }
 
     /// Stops it from elsewhere, such as a signal's handler.
     pub fn stopper(&self) -> impl Fn() + Send + Sync + 'static {
         let shared = self.shared.clone();
-        move || {
-            let _ = shared.halt.send(Some(Ok(())));
-        }
+        move || shared.end(Ok(()))
     }
 
     async fn end(self) {
@@ -346,110 +216,6 @@ async fn listen_on(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Sha
     // Connections end by themselves when the server stops.
     let ended = async { while serving.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(Duration::from_secs(3), ended).await;
-}
-
-/// The handshake and the first message.
-async fn greet(
-    acceptor: &TlsAcceptor,
-    stream: TcpStream,
-    from: SocketAddr,
-    shared: &Shared,
-) -> Option<(Accepted, Greeting)> {
-    let mut accepted = match accept(acceptor, stream).await {
-        Ok(accepted) => accepted,
-        Err(error) => {
-            shared.note(format!(
-                "refused {from}: no handshake: {}",
-                plain(&error.to_string(), 200)
-            ));
-            return None;
-        }
-    };
-    let refusal = match accepted.channel.receive_within::<Greeting>(GREETING).await {
-        Ok(greeting) if greeting.version() == VERSION => return Some((accepted, greeting)),
-        Ok(_) => Refusal::Version { ours: VERSION },
-        Err(error) => Refusal::Misbehaved {
-            reason: plain(&error.to_string(), 200),
-        },
-    };
-    refuse(&mut accepted, refusal, from, shared).await;
-    None
-}
-
-/// Says why, notes it, and closes.
-async fn refuse(accepted: &mut Accepted, refusal: Refusal, from: SocketAddr, shared: &Shared) {
-    shared.note(format!(
-        "refused {from}, key {}: {refusal}",
-        accepted.caller.short()
-    ));
-    let _ = accepted.channel.send(&ToAgent::Refused(refusal)).await;
-    accepted.channel.close().await;
-}
-
-/// Serves a caller by what it says it is and what its key allows.
-async fn serve(mut accepted: Accepted, greeting: Greeting, from: SocketAddr, shared: &Arc<Shared>) {
-    let key = accepted.caller;
-    let refusal = match greeting {
-        Greeting::Enrol { secret, .. } => match enrol(key, &secret, from, shared).await {
-            Ok(device) => {
-                let _ = accepted.channel.send(&ToAgent::Enrolled { device }).await;
-                accepted.channel.close().await;
-                return;
-            }
-            Err(refusal) => refusal,
-        },
-        Greeting::Hello { hello, .. } => {
-            let device = shared.lock().core.device_of(key).map(str::to_string);
-            match device {
-                Ok(device) => {
-                    let connection = shared.connections.fetch_add(1, Ordering::Relaxed);
-                    accepted.channel.raise_limit(MAX_FRAME);
-                    agents::serve(accepted.channel, &device, connection, *hello, shared).await;
-                    return;
-                }
-                Err(refusal) => refusal,
-            }
-        }
-        Greeting::Client { .. } if key == shared.admin => {
-            accepted.channel.raise_limit(MAX_FRAME);
-            clients::serve(accepted.channel, shared).await;
-            return;
-        }
-        Greeting::Client { .. } => Refusal::UnknownKey,
-    };
-    refuse(&mut accepted, refusal, from, shared).await;
-}
-
-/// Admits a device that shows a token.
-async fn enrol(
-    key: Digest,
-    secret: &str,
-    from: SocketAddr,
-    shared: &Shared,
-) -> Result<String, Refusal> {
-    let secret = hex_bytes(secret).ok_or(Refusal::UnknownToken)?;
-    let (location, device) = {
-        let mut state = shared.lock();
-        match state.core.show_token(&secret, key, wall_s())? {
-            TokenStep::Known(device) => return Ok(device),
-            TokenStep::Enrol(record) => {
-                let device = match &record {
-                    Record::Enrolled { device, .. } => device.clone(),
-                    _ => String::new(),
-                };
-                (shared.commit(&mut state, record), device)
-            }
-        }
-    };
-    shared
-        .on_disk(location)
-        .await
-        .map_err(|_| Refusal::Stopping)?;
-    shared.note(format!(
-        "{device} enrolled from {from}, key {}",
-        key.short()
-    ));
-    Ok(device)
 }
 
 /// Ends leases whose time is over.

@@ -3,6 +3,7 @@
 //! and callers that mean no good.
 
 mod clock;
+mod corpus;
 mod faults;
 mod harness;
 mod hostile;
