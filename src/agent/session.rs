@@ -13,9 +13,8 @@ use tokio_rustls::client::TlsStream;
 use super::{AgentHome, Enrolment};
 use crate::device::DeviceFacts;
 use crate::wire::{
-    BlobError, BlobStore, Channel, Digest, Failure, FileError, Frame, FromAgent, Greeting, Hello,
-    Job, MAX_FRAME, Outcome, PATIENCE, Partial, Refusal, ToAgent, VERSION, WireError, connect,
-    is_name, plain,
+    BlobStore, Channel, Digest, Failure, FileError, FromAgent, Greeting, Hello, Job, MAX_FRAME,
+    Outcome, PATIENCE, Partial, Refusal, ToAgent, VERSION, WireError, connect, is_name, plain,
 };
 
 /// First and longest pause before dialling again.

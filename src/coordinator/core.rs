@@ -10,10 +10,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use super::devices::{Connection, Device, Lease, Token};
+use super::devices::{Device, Token};
 use super::journal::Location;
 use super::record::Record;
-use crate::wire::{Digest, Failure, Hello, Job, JobSpec, Outcome, Refusal, Submitted, Waiting};
+use crate::wire::{Digest, Failure, JobSpec, Refusal, Submitted, Waiting};
 
 /// How patient the coordinator is.
 #[derive(Debug, Clone, Copy)]

@@ -43,6 +43,8 @@ pub(super) struct Lease {
     /// When measuring began at the earliest, if this process saw it.
     pub since: Option<Instant>,
     pub deadline: Instant,
+    /// While the device is cut off: when it counts as vanished.
+    pub grace: Option<Instant>,
     pub measuring: bool,
 }
 

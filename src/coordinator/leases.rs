@@ -53,7 +53,6 @@ impl Core {
         now: Instant,
         at: u64,
     ) -> Result<Connected, Refusal> {
-        let silence = self.settings.silence;
         let device = self.devices.get_mut(name).filter(|d| !d.revoked);
         let device = device.ok_or(Refusal::UnknownKey)?;
         let holding = hello.holding;
@@ -68,7 +67,7 @@ impl Core {
         match (holding, &mut device.lease) {
             (Some(job), Some(lease)) if lease.job == job => {
                 lease.connection = Some(connection);
-                lease.deadline = lease.deadline.max(now + silence);
+                lease.grace = None;
                 connected.resume = true;
                 return Ok(connected);
             }
@@ -106,6 +105,7 @@ impl Core {
             connection: Some(connection),
             since: None,
             deadline: now + limit + SLACK,
+            grace: None,
             measuring: true,
         });
         true
@@ -144,7 +144,7 @@ impl Core {
             && lease.connection == Some(connection)
         {
             lease.connection = None;
-            lease.deadline = lease.deadline.min(now + silence);
+            lease.grace = Some(now + silence);
         }
     }
 
@@ -203,6 +203,7 @@ impl Core {
                 connection: Some(connection),
                 since: Some(now),
                 deadline: now + self.settings.transfer,
+                grace: None,
                 measuring: false,
             });
             return Some(Next::Job(job));
@@ -325,7 +326,8 @@ impl Core {
     /// for good (records). Connections that still held one are to be closed
     /// (devices' names).
     pub fn expire(&mut self, now: Instant, at: u64) -> (Vec<Record>, Vec<String>) {
-        let late = |d: &Device| d.lease.is_some_and(|l| l.deadline <= now);
+        let ends = |l: Lease| l.grace.map_or(l.deadline, |g| g.min(l.deadline));
+        let late = |d: &Device| d.lease.is_some_and(|l| ends(l) <= now);
         let names: Vec<String> = self
             .devices
             .iter()

@@ -105,6 +105,8 @@ fn a_vanished_device_goes_on_with_what_it_holds_or_begins_again() {
         .connect("a", 2, hello(Some(job)), now + secs(2), 0)
         .unwrap();
     assert!(back.resume && next(&mut core, "a", 2, now).is_none());
+    // With all the time that it had before.
+    assert_eq!(core.expire(now + secs(100), 0), (vec![], vec![]));
     // Back without it: it is given out again.
     core.disconnect("a", 2, now + secs(3));
     let back = core.connect("a", 3, hello(None), now + secs(4), 0).unwrap();
