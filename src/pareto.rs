@@ -37,7 +37,27 @@ pub fn front<const N: usize>(points: &[[f64; N]]) -> Vec<usize> {
     kept
 }
 
-fn lexicographic<const N: usize>(a: &[f64; N], b: &[f64; N]) -> Ordering {
+/// [`front`] of points whose number of objectives is known only when running.
+/// Points with a NaN never belong to it.
+pub fn front_of(points: &[&[f64]]) -> Vec<usize> {
+    let pairs: Option<Vec<[f64; 2]>> = points.iter().map(|p| (*p).try_into().ok()).collect();
+    if let Some(pairs) = pairs {
+        return front(&pairs);
+    }
+    let mut order: Vec<usize> = (0..points.len())
+        .filter(|i| points[*i].iter().all(|x| !x.is_nan()))
+        .collect();
+    order.sort_by(|a, b| lexicographic(points[*a], points[*b]).then(a.cmp(b)));
+    let mut kept: Vec<usize> = Vec::new();
+    for index in order {
+        if !kept.iter().any(|k| dominates(points[*k], points[index])) {
+            kept.push(index);
+        }
+    }
+    kept
+}
+
+fn lexicographic(a: &[f64], b: &[f64]) -> Ordering {
     a.iter()
         .zip(b)
         .map(|(x, y)| x.partial_cmp(y).unwrap_or(Ordering::Equal))

@@ -1,31 +1,50 @@
 //! Ask/tell searchers. A strategy proposes architectures and is told what they
 //! are worth; it knows nothing of training, devices, storage or progress bars.
-//! Everything random comes from the seed it is given, so the same answers make
-//! the same questions: a run resumes by being told its recorded results again.
+//! Everything random comes from the seed it is given, so the same answers in
+//! the same order make the same questions: a run resumes by being told its
+//! recorded results again. [`drive`](drive()) keeps that order whatever the
+//! number of threads.
 
+#[cfg(feature = "predict")]
+mod drive;
+mod generational;
+mod kinds;
+mod ledger;
 mod nsga2;
+mod objective;
+mod problem;
+mod random;
 pub mod sorting;
 
+#[cfg(feature = "predict")]
+pub use drive::{Budget, Told, drive};
+pub use kinds::{Kind, Settings, StrategyError, build};
 pub use nsga2::{Nsga2, Nsga2Config};
+pub use objective::{Constraint, GoalError, Goals, Metric, Side};
+pub use problem::{Estimate, Knowledge, Known, Nothing, Problem};
+pub use random::Random;
 
 use serde::{Deserialize, Serialize};
 
 use crate::space::Architecture;
 
 /// An architecture a strategy wants evaluated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
     /// Unique within a run, ascending in the order of asking.
     pub id: u64,
     /// Which round of the strategy proposed it, from 0.
     pub generation: usize,
     pub architecture: Architecture,
+    /// Share of a full evaluation (of the epochs) to spend on it, above 0 and
+    /// at most 1. The same architecture may be asked for again at a higher one.
+    pub fidelity: f64,
 }
 
 /// What a candidate turned out to be worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Worth {
-    /// Every objective, smaller is better.
+    /// Every objective as a loss (see [`Metric::loss`]): smaller is better.
     pub objectives: Vec<f64>,
     /// By how much constraints are exceeded, 0 when all hold. Feasible
     /// candidates always come before infeasible ones (Deb 2000).
@@ -42,7 +61,8 @@ pub trait Strategy: Send {
     fn ask(&mut self, limit: usize) -> Vec<Candidate>;
 
     /// Answers a candidate. Answers may come in any order; unknown and
-    /// repeated identifiers are ignored.
+    /// repeated identifiers are ignored, and what is not finite counts as
+    /// failed.
     fn tell(&mut self, id: u64, answer: Answer);
 
     /// Whether nothing new is left to ask.

@@ -80,6 +80,7 @@ fn it_finds_a_larger_front_than_random_search() {
                 id,
                 generation: 0,
                 architecture: space.sample(rng),
+                fidelity: 1.0,
             })
             .collect();
         wins += u64::from(volume(&found) > volume(&random));
