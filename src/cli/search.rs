@@ -40,7 +40,8 @@ pub struct Args {
     /// Trains on this backend: flex or wgpu.
     #[arg(long)]
     backend: Option<Backend>,
-    /// Minimise the latency of this engine: tract, flex or wgpu.
+    /// Minimise the latency of this engine: tract, flex or wgpu here, or that of
+    /// a device elsewhere as DEVICE/ENGINE, such as pi5/tract.
     #[arg(long)]
     engine: Option<String>,
     /// Measure and calibrate these engines, too; their latencies are
