@@ -3,11 +3,13 @@
 //! stopped by Ctrl-C.
 
 pub mod bench_predictor;
+pub mod bench_proxies;
 pub mod calibrate;
 pub mod measure;
 pub mod predict;
 pub mod predictor;
 mod progress;
+pub mod proxies;
 pub mod runs;
 pub mod search;
 pub mod space;
@@ -41,6 +43,8 @@ enum Command {
     Predict(predict::Args),
     /// Meta-train the predictor, judge it, or show what it knows.
     Predictor(predictor::Args),
+    /// Score untrained architectures by zero-cost proxies.
+    Proxies(proxies::Args),
     /// Reproduce the published comparisons.
     Bench {
         #[command(subcommand)]
@@ -52,6 +56,9 @@ enum Command {
 enum Bench {
     /// The predictor on devices it never saw, beside HELP's figures.
     Predictor(bench_predictor::Args),
+    /// Zero-cost proxies against a benchmark's true accuracies, beside published
+    /// figures.
+    Proxies(bench_proxies::Args),
 }
 
 /// Runs the program and returns its exit code.
@@ -71,9 +78,11 @@ pub fn main() -> i32 {
         Command::Runs(args) => runs::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Predictor(args) => predictor::run(args),
-        Command::Bench {
-            command: Bench::Predictor(args),
-        } => bench_predictor::run(args),
+        Command::Proxies(args) => proxies::run(args),
+        Command::Bench { command } => match command {
+            Bench::Predictor(args) => bench_predictor::run(args),
+            Bench::Proxies(args) => bench_proxies::run(args),
+        },
     };
     match outcome {
         Ok(()) => 0,
