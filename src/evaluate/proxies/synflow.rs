@@ -120,13 +120,3 @@ impl Watch for Scales<'_> {
         value / max
     }
 }
-
-#[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    /// The sum itself, by which tests compare with the definition.
-    pub fn sum(network: &Network, weights: &Weights, task: &Task) -> f64 {
-        log_sum(network, weights, task).unwrap().exp()
-    }
-}

@@ -3,7 +3,7 @@ use burn::tensor::{Tensor, TensorData};
 use super::*;
 use crate::data::Dataset;
 use crate::model::Model;
-use crate::network::{Activation, Attention, Conv, NodeId, Op, PoolKind, Role, Weights};
+use crate::network::{Activation, Attention, Conv, NodeId, Op, PoolKind, Role, Shape, Weights};
 
 fn proxy(name: &str) -> Proxy {
     Proxy::by_name(name).unwrap()
