@@ -134,7 +134,7 @@ fn wrong_input_is_explained() {
     let dir = shell::workplace();
     let dir = dir.path();
     for (arguments, says) in [
-        ("--proxy magic", "there is no proxy `magic`"),
+        ("--proxy magic", "[possible values: synflow, jacob_cov,"),
         ("--batch-size 1", "--batch-size must be at least 2"),
         ("--data nowhere", "nowhere"),
         ("-n 0", "there are no architectures to score"),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use miette::{IntoDiagnostic, WrapErr};
 use rand::SeedableRng;
@@ -54,8 +55,8 @@ pub struct Args {
 /// What proxies look at, and with which.
 #[derive(Debug, clap::Args)]
 pub(super) struct How {
-    /// Only these proxies: synflow, jacob_cov, naswot, zen, snip, grad_norm.
-    #[arg(long = "proxy", value_name = "NAME,...", value_delimiter = ',', value_parser = by_name)]
+    /// Only these proxies.
+    #[arg(long = "proxy", value_name = "NAME,...", value_delimiter = ',', value_parser = by_name())]
     proxies: Vec<Proxy>,
     /// Directory of IDX or CIFAR binary files to take the batch from [default:
     /// the embedded Fashion-MNIST where the networks take grey images, else
@@ -79,8 +80,10 @@ pub(super) struct How {
     backend: Backend,
 }
 
-fn by_name(name: &str) -> Result<Proxy, String> {
-    Proxy::by_name(name).map_err(|error| error.to_string())
+/// The registry's names, for `--help` too.
+fn by_name() -> impl TypedValueParser<Value = Proxy> {
+    let names = ALL.iter().map(|p| PossibleValue::new(p.name).help(p.about));
+    PossibleValuesParser::new(names).try_map(|name| Proxy::by_name(&name))
 }
 
 impl How {

@@ -260,36 +260,21 @@ fn naswot_codes_are_the_signs_of_what_activations_take() {
 
 #[test]
 fn zen_undoes_batch_normalisation() {
+    let of = |body: &[Op], classes: usize| {
+        let head = [AVERAGE, Op::Flatten, linear(classes)];
+        let network = chain(Shape::image(2, 8, 8), &[body, &head].concat());
+        scored("zen", &network, &example(&network, 2), 8).unwrap()
+    };
     // With one channel a batch norm divides by one number, which comes back.
-    let image = Shape::image(2, 8, 8);
-    let plain = chain(
-        image,
-        &[conv(1, 3, 1), RELU, conv(1, 3, 1), AVERAGE, linear(2)],
-    );
-    let normal = chain(
-        image,
-        &[
-            conv(1, 3, 1),
-            Op::BatchNorm,
-            conv(1, 3, 1),
-            Op::BatchNorm,
-            AVERAGE,
-            linear(2),
-        ],
-    );
-    let straight = chain(image, &[conv(1, 3, 1), conv(1, 3, 1), AVERAGE, linear(2)]);
-    let of = |n: &Network| scored("zen", n, &example(n, 2), 8).unwrap();
-    close(of(&normal), of(&straight), 5e-3);
+    let one = conv(1, 3, 1);
+    let straight = of(&[one, one], 2);
+    let normal = of(&[one, Op::BatchNorm, one, Op::BatchNorm], 2);
+    close(normal, straight, 5e-3);
     // A ReLU halves what passes, and the head does not count.
-    assert!(of(&plain) < of(&straight));
-    let head = chain(image, &[conv(1, 3, 1), conv(1, 3, 1), AVERAGE, linear(9)]);
-    close(of(&head), of(&straight), 1e-9);
+    assert!(of(&[one, RELU, one], 2) < straight);
+    close(of(&[one, one], 9), straight, 1e-9);
     // More channels, more to react with.
-    let wide = chain(
-        image,
-        &[conv(32, 3, 1), Op::BatchNorm, conv(1, 3, 1), AVERAGE],
-    );
-    assert!(of(&wide) > of(&normal));
+    assert!(of(&[conv(32, 3, 1), Op::BatchNorm, one], 2) > normal);
 }
 
 #[test]
