@@ -4,12 +4,14 @@
 
 pub mod bench_agents;
 pub mod bench_predictor;
+pub mod bench_proxies;
 pub mod calibrate;
 pub mod devices;
 pub mod measure;
 pub mod predict;
 pub mod predictor;
 mod progress;
+pub mod proxies;
 pub mod runs;
 pub mod search;
 pub mod serve;
@@ -48,6 +50,8 @@ enum Command {
     Predict(predict::Args),
     /// Meta-train the predictor, judge it, or show what it knows.
     Predictor(predictor::Args),
+    /// Score untrained architectures by zero-cost proxies.
+    Proxies(proxies::Args),
     /// Reproduce the published comparisons.
     Bench {
         #[command(subcommand)]
@@ -61,6 +65,9 @@ enum Bench {
     Predictor(bench_predictor::Args),
     /// The coordinator under the load of many simulated agents.
     Agents(bench_agents::Args),
+    /// Zero-cost proxies against a benchmark's true accuracies, beside published
+    /// figures.
+    Proxies(bench_proxies::Args),
 }
 
 /// Runs the program and returns its exit code.
@@ -82,12 +89,12 @@ pub fn main() -> i32 {
         Command::Runs(args) => runs::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Predictor(args) => predictor::run(args),
-        Command::Bench {
-            command: Bench::Predictor(args),
-        } => bench_predictor::run(args),
-        Command::Bench {
-            command: Bench::Agents(args),
-        } => bench_agents::run(args),
+        Command::Proxies(args) => proxies::run(args),
+        Command::Bench { command } => match command {
+            Bench::Predictor(args) => bench_predictor::run(args),
+            Bench::Proxies(args) => bench_proxies::run(args),
+            Bench::Agents(args) => bench_agents::run(args),
+        },
     };
     match outcome {
         Ok(()) => 0,
