@@ -5,8 +5,12 @@
 //! ONNX | cost features} → {accuracy, latency, memory} → Strategy (ask/tell) →
 //! Run (SQLite) → front, table, plot`.
 
+#[cfg(feature = "agent")]
+pub mod agent;
 #[cfg(feature = "full")]
 pub mod cli;
+#[cfg(feature = "agent")]
+pub mod coordinator;
 pub mod correlation;
 #[cfg(feature = "full")]
 pub mod data;
@@ -28,3 +32,5 @@ pub mod space;
 #[cfg(feature = "full")]
 pub mod store;
 pub mod strategy;
+#[cfg(feature = "agent")]
+pub mod wire;

@@ -35,8 +35,8 @@ const ENGINES: [&str; 3] = ["tract", "flex", "wgpu"];
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// An engine of this machine (tract, flex or wgpu), or the name of a device
-    /// measured elsewhere.
+    /// An engine of this machine (tract, flex or wgpu), one of a device with an
+    /// agent (such as pi5/tract), or the name of a device measured by other means.
     #[arg(value_name = "DEVICE")]
     device: String,
     /// The space whose architectures are measured.
@@ -334,7 +334,7 @@ pub fn number(value: f64) -> String {
 
 type Measured = (Vec<Row>, Vec<usize>, Option<Ceiling>);
 
-/// Measures on an engine of this machine: the chosen first, then the unseen.
+/// Measures on an engine of this machine or of a device with an agent: the chosen first, then the unseen.
 fn measured_here(args: &Args, space: &Space, predictor: &Predictor) -> miette::Result<Measured> {
     let quantity = args.source.quantity;
     if quantity != Quantity::Latency {
@@ -347,9 +347,10 @@ fn measured_here(args: &Args, space: &Space, predictor: &Predictor) -> miette::R
             quantity.name()
         );
     }
-    if !ENGINES.contains(&args.device.as_str()) {
+    let elsewhere = crate::coordinator::split_name(&args.device).is_some();
+    if !elsewhere && !ENGINES.contains(&args.device.as_str()) {
         miette::bail!(
-            help = "for a device measured elsewhere give --measurements FILE.csv; --choose prints which architectures to measure",
+            help = "a device with an agent is DEVICE/ENGINE, such as pi5/tract; for one measured by other means give --measurements FILE.csv; --choose prints which architectures to measure",
             "`{}` is no engine of this machine (they are tract, flex and wgpu)",
             args.device
         );

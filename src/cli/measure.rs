@@ -1,5 +1,5 @@
-//! `bespoke measure`: latencies of a space's architectures on this machine,
-//! outside a run.
+//! `bespoke measure`: latencies of a space's architectures on this machine or
+//! on a device elsewhere, outside a run.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,8 @@ pub struct MeasureArgs {
     /// How many random architectures.
     #[arg(short = 'n', default_value_t = 5)]
     count: usize,
-    /// Engine: tract, flex or wgpu.
+    /// Engine of this machine (tract, flex or wgpu), or of a device elsewhere as
+    /// DEVICE/ENGINE, such as pi5/tract (see `bespoke devices`).
     #[arg(long, default_value = "tract")]
     engine: String,
     #[arg(long, default_value_t = 0)]

@@ -2,14 +2,17 @@
 //! to stderr. Exit codes: 0 done, 2 wrong input or a failure explained, 130
 //! stopped by Ctrl-C.
 
+pub mod bench_agents;
 pub mod bench_predictor;
 pub mod calibrate;
+pub mod devices;
 pub mod measure;
 pub mod predict;
 pub mod predictor;
 mod progress;
 pub mod runs;
 pub mod search;
+pub mod serve;
 pub mod space;
 
 use clap::Parser;
@@ -31,10 +34,14 @@ enum Command {
     Search(search::Args),
     /// Check, count, sample and draw search spaces.
     Space(space::Args),
-    /// Measure architectures of a space on this machine.
+    /// Measure architectures of a space, here or on a device elsewhere.
     Measure(measure::MeasureArgs),
     /// Calibrate the predictor to a device from about ten measurements.
     Calibrate(calibrate::Args),
+    /// Coordinate devices elsewhere: they dial in and measure.
+    Serve(serve::Args),
+    /// Enrol, list, watch and revoke devices elsewhere.
+    Devices(devices::Args),
     /// Browse and export recorded runs.
     Runs(runs::Args),
     /// Predict latency, energy or memory on a calibrated device.
@@ -52,6 +59,8 @@ enum Command {
 enum Bench {
     /// The predictor on devices it never saw, beside HELP's figures.
     Predictor(bench_predictor::Args),
+    /// The coordinator under the load of many simulated agents.
+    Agents(bench_agents::Args),
 }
 
 /// Runs the program and returns its exit code.
@@ -68,12 +77,17 @@ pub fn main() -> i32 {
         Command::Space(args) => space::run(args),
         Command::Measure(args) => measure::measure(args),
         Command::Calibrate(args) => calibrate::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Devices(args) => devices::run(args),
         Command::Runs(args) => runs::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Predictor(args) => predictor::run(args),
         Command::Bench {
             command: Bench::Predictor(args),
         } => bench_predictor::run(args),
+        Command::Bench {
+            command: Bench::Agents(args),
+        } => bench_agents::run(args),
     };
     match outcome {
         Ok(()) => 0,

@@ -4,9 +4,11 @@
 
 use std::sync::OnceLock;
 
+use serde::{Deserialize, Serialize};
+
 use super::ProbeError;
 use crate::network::onnx::{OnnxError, OnnxOptions, export};
-use crate::network::{Network, Weights};
+use crate::network::{InputSpec, Network, Weights};
 
 /// A network ready to be deployed: its graph, its weights and, once somebody
 /// asks, its ONNX form.
@@ -84,7 +86,7 @@ impl Deployable {
 }
 
 /// How a network is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunOptions {
     /// Samples in one inference.
     pub batch: usize,
@@ -116,6 +118,24 @@ pub trait Engine {
         model: &Deployable,
         options: &RunOptions,
     ) -> Result<Box<dyn Session>, ProbeError>;
+
+    /// Prepares a network of which only the ONNX file is at hand, as on a device
+    /// that a file was sent to. Engines that read no files refuse.
+    ///
+    /// # Errors
+    /// When the engine rejects the model or the options.
+    fn load_onnx(
+        &self,
+        _onnx: &[u8],
+        _input: &InputSpec,
+        _options: &RunOptions,
+    ) -> Result<Box<dyn Session>, ProbeError> {
+        Err(ProbeError::Unsupported {
+            engine: self.name(),
+            what: "ONNX files".into(),
+            remedy: "choose an engine that reads them, such as tract".into(),
+        })
+    }
 }
 
 /// A loaded network with an input of its own.

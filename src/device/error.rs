@@ -41,6 +41,13 @@ pub enum ProbeError {
         network: String,
         reason: super::TooLarge,
     },
+    /// The device is elsewhere, and what went wrong is about it or the way to it.
+    #[error("device `{device}`: {reason}; {remedy}")]
+    Remote {
+        device: String,
+        reason: String,
+        remedy: String,
+    },
     #[error("measuring was stopped before every network had its turn")]
     Stopped,
 }

@@ -27,7 +27,7 @@ pub enum StopReason {
 }
 
 /// Everything that was timed for one network.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
     /// The very first run after loading.
     pub cold_ms: f64,

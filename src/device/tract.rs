@@ -8,7 +8,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid;
 
 use super::{Deployable, Engine, ProbeError, RunOptions, Session};
-use crate::network::{Array, Shape};
+use crate::network::{Array, InputSpec, Shape};
 
 const NAME: &str = "tract";
 
@@ -26,6 +26,15 @@ impl Engine for TractEngine {
         model: &Deployable,
         options: &RunOptions,
     ) -> Result<Box<dyn Session>, ProbeError> {
+        self.load_onnx(model.onnx()?, &model.network().input_spec(), options)
+    }
+
+    fn load_onnx(
+        &self,
+        onnx: &[u8],
+        input: &InputSpec,
+        options: &RunOptions,
+    ) -> Result<Box<dyn Session>, ProbeError> {
         if options.threads != 1 {
             return Err(ProbeError::Unsupported {
                 engine: NAME.into(),
@@ -41,12 +50,12 @@ impl Engine for TractEngine {
             });
         }
         let mut dims = vec![options.batch];
-        dims.extend(model.network().input_shape().dims());
-        let state = prepare(model.onnx()?, &dims)
+        dims.extend(input.shape.dims());
+        let state = prepare(onnx, &dims)
             .and_then(|plan| plan.spawn())
             .map_err(load_error)?;
-        let data = model.network().example(options.batch, 0);
-        let ids = matches!(model.network().input_shape(), Shape::Ids { .. });
+        let data = input.example(options.batch, 0);
+        let ids = matches!(input.shape, Shape::Ids { .. });
         let input = tensor(&dims, &data, ids)
             .map_err(load_error)?
             .into_arc_tensor();

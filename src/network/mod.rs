@@ -8,6 +8,7 @@ mod build;
 mod cost;
 pub mod draw;
 mod hash;
+mod input;
 #[cfg(feature = "device")]
 pub mod onnx;
 mod op;
@@ -24,6 +25,7 @@ pub use attention::{Attention, Relative};
 pub use build::{Builder, Fragment};
 pub use cost::Costs;
 pub use hash::NetworkHash;
+pub use input::InputSpec;
 pub use op::{Activation, Conv, Op, PoolKind, ShapeError};
 pub use precision::Precision;
 pub use sequence::{Conv1d, StateSpace};
@@ -34,8 +36,6 @@ pub use tables::{causal_mask, rotary_angles, sinusoids};
 pub use topology::Topologies;
 pub use weights::{Array, ParamSpec, Role, Weights, WeightsError};
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -177,21 +177,17 @@ impl Network {
         sizes.min().unwrap_or(1)
     }
 
-    /// A batch of samples to run the network on, row by row, always the same for
-    /// a seed: noise like a normalised image, or valid token ids as whole
-    /// numbers. Its values are ordinary: denormals are slow and zeros may be
-    /// skipped.
-    pub fn example(&self, batch: usize, seed: u64) -> Vec<f32> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let count = batch * self.input_shape().elements();
-        match self.input_shape() {
-            Shape::Ids { .. } => {
-                let vocab = self.vocabulary();
-                let ids = (0..count).map(|_| rng.random_range(0..vocab) as f32);
-                ids.collect()
-            }
-            _ => (0..count).map(|_| rng.random_range(-1.0..1.0)).collect(),
+    /// What the network is fed.
+    pub fn input_spec(&self) -> InputSpec {
+        InputSpec {
+            shape: self.input_shape(),
+            vocabulary: self.vocabulary(),
         }
+    }
+
+    /// As [`InputSpec::example`].
+    pub fn example(&self, batch: usize, seed: u64) -> Vec<f32> {
+        self.input_spec().example(batch, seed)
     }
 
     /// For every node, the nodes that read it.

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::model::Backend;
-use crate::strategy::{Constraint, GoalError, Goals, Kind, Metric, Side};
+use crate::strategy::{
+    Constraint, Fidelities, GoalError, Goals, Kind, Metric, Side, StrategyError,
+};
 
 /// A search experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,8 +23,8 @@ pub struct Experiment {
     pub seed: u64,
     /// Trains the candidates.
     pub backend: Backend,
-    /// The engine whose latency is `latency_ms`: `tract`, `flex`, `wgpu` or the
-    /// name of a device.
+    /// The engine whose latency is `latency_ms`: `tract`, `flex` or `wgpu`, or
+    /// that of a device elsewhere, such as `pi5/tract`.
     pub engine: String,
     /// Measured and calibrated beside it; their latencies are
     /// `latency_ms@ENGINE`, and each gets a front of its own.
@@ -39,6 +41,9 @@ pub struct Experiment {
     pub heldout: usize,
     /// Which strategy asks; `bespoke search --help` lists them.
     pub strategy: Kind,
+    /// Trains most candidates for a share of the epochs, and the best of them
+    /// again for more; all of them for all epochs where absent.
+    pub fidelities: Option<Fidelities>,
     /// Accuracy evaluations (trainings), those at a lower fidelity counted by
     /// their share.
     pub evaluations: usize,
@@ -72,6 +77,7 @@ impl Default for Experiment {
             objectives: vec![Metric::Accuracy, Metric::LATENCY],
             constraints: Vec::new(),
             strategy: Kind::Nsga2,
+            fidelities: None,
             predictor: None,
             references: 10,
             heldout: 5,
@@ -102,6 +108,9 @@ pub enum ExperimentError {
     #[error(transparent)]
     #[diagnostic(help("objectives and constraints are described in docs/strategies.md"))]
     Goals(#[from] GoalError),
+    #[error(transparent)]
+    #[diagnostic(help("`fidelities` takes a rule, a reduction and the least fidelity"))]
+    Fidelities(#[from] StrategyError),
     #[error("`{metric}` is of the device `{device}`, which the search does not measure")]
     #[diagnostic(help("name it as the engine or among other_engines: {known}"))]
     Device {
@@ -226,6 +235,9 @@ impl Experiment {
             });
         }
         self.goals()?;
+        if let Some(fidelities) = &self.fidelities {
+            fidelities.rungs()?;
+        }
         Ok(())
     }
 }

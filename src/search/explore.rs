@@ -52,6 +52,7 @@ impl Search<'_> {
             seed: experiment.seed,
             population: Some(experiment.population.min(experiment.evaluations.max(2))),
             initial: self.first_generation(pool, &problem),
+            fidelities: experiment.fidelities,
             ..Settings::default()
         };
         let mut strategy = strategy::build(experiment.strategy, problem, &settings)?;

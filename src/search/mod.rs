@@ -12,7 +12,7 @@ mod knowledge;
 mod run;
 mod survey;
 
-pub use engines::{EngineError, local_probe};
+pub use engines::{EngineError, local_probe, probe};
 pub use error::SearchError;
 pub use experiment::{Experiment, ExperimentError};
 pub use run::{Search, Start};

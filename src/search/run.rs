@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::survey::pool;
-use super::{Experiment, Report, SearchError, local_probe};
+use super::{Experiment, Report, SearchError, probe};
 use crate::data::{Dataset, OpenOptions};
 use crate::device::DeviceFacts;
 use crate::network::Network;
@@ -79,7 +79,7 @@ impl<'a> Search<'a> {
         crate::model::backend::device(experiment.backend)?;
         // Fail before anything is recorded where an engine is missing.
         for engine in experiment.engines() {
-            local_probe(engine)?;
+            probe(engine)?;
         }
         let (store, run) = match resumed {
             Some((store, run, _)) => {
@@ -210,7 +210,8 @@ fn check_fit(space: &Space, dataset: &Dataset) -> Result<(), SearchError> {
 }
 
 fn header(experiment: &Experiment, space: &Space, dataset: &Dataset) -> RunHeader {
-    let facts = DeviceFacts::collect();
+    // Of the device that is searched for, which may be elsewhere.
+    let facts = probe(&experiment.engine).map_or_else(|_| DeviceFacts::collect(), |p| p.facts());
     RunHeader {
         name: experiment.name.clone(),
         experiment: serde_json::to_value(experiment).expect("plain data"),

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{SearchError, local_probe};
+use super::{SearchError, probe};
 use crate::device::{Deployable, Measurement, ProbeError, Protocol, measure_many};
 use crate::network::Network;
 use crate::predict::{Agreement, Calibrated, Predictor, agreement};
@@ -76,12 +76,12 @@ pub fn survey(
     report: &mut dyn FnMut(Report<'_>),
     stopped: &dyn Fn() -> bool,
 ) -> Result<Vec<Result<Measurement, ProbeError>>, SearchError> {
-    let mut probe = local_probe(engine)?;
+    let mut probe = probe(engine)?;
     report(Report::Phase {
         name: &format!("measuring on {engine}"),
         steps: models.len() * protocol.passes,
     });
-    let survey = measure_many(&mut probe, models, protocol, seed, &mut |step| {
+    let survey = measure_many(probe.as_mut(), models, protocol, seed, &mut |step| {
         report(Report::Step(match step.result {
             Ok(m) => format!("{:.3} ms", m.median_ms()),
             Err(error) => error.to_string(),

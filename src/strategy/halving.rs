@@ -58,6 +58,7 @@ impl FromStr for Rule {
 
 /// How fidelities rise.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Fidelities {
     pub rule: Rule,
     /// One in so many is promoted, to so many times the fidelity; at least 2.

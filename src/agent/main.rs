@@ -1,0 +1,5 @@
+//! The `bespoke-probe` program; everything is in the library.
+
+fn main() {
+    std::process::exit(bespoke::agent::main());
+}
