@@ -22,8 +22,8 @@ pub fn hypervolume<P: AsRef<[f64]>>(points: &[P], reference: &[f64]) -> f64 {
             .iter()
             .map(|p| reference[0] - p[0])
             .fold(0.0, f64::max),
-        2 => two(inside, reference),
-        3 => three(inside, reference),
+        2 => two(inside.iter().map(|p| [p[0], p[1]]), reference),
+        3 => three(inside.iter().map(|p| [p[0], p[1], p[2]]), reference),
         _ => wfg(&owned(&inside), reference),
     }
 }
@@ -34,7 +34,8 @@ pub fn hypervolume_2d(points: &[[f64; 2]], reference: [f64; 2]) -> f64 {
     hypervolume(points, &reference)
 }
 
-fn two(mut points: Vec<&[f64]>, reference: &[f64]) -> f64 {
+fn two(points: impl Iterator<Item = [f64; 2]>, reference: &[f64]) -> f64 {
+    let mut points: Vec<[f64; 2]> = points.collect();
     points.sort_unstable_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
     let mut area = 0.0;
     let mut ceiling = reference[1];
@@ -47,7 +48,8 @@ fn two(mut points: Vec<&[f64]>, reference: &[f64]) -> f64 {
     area
 }
 
-fn three(mut points: Vec<&[f64]>, reference: &[f64]) -> f64 {
+fn three(points: impl Iterator<Item = [f64; 3]>, reference: &[f64]) -> f64 {
+    let mut points: Vec<[f64; 3]> = points.collect();
     points.sort_unstable_by(|a, b| a[2].total_cmp(&b[2]));
     let mut steps = Staircase::default();
     let (mut volume, mut area) = (0.0, 0.0);
@@ -74,7 +76,7 @@ fn wfg(points: &[Vec<f64>], reference: &[f64]) -> f64 {
     let last = reference.len() - 1;
     let mut front = non_dominated(points);
     if reference.len() == 3 {
-        let front = front.iter().map(Vec::as_slice).collect();
+        let front = front.iter().map(|p| [p[0], p[1], p[2]]);
         return three(front, reference);
     }
     // The worst first: what remains of others beneath it collapses most, and

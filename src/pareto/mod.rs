@@ -10,7 +10,7 @@ mod staircase;
 pub use hypervolume::{hypervolume, hypervolume_2d};
 pub use sort::ranks;
 
-use sort::lexicographic;
+use sort::order;
 use staircase::Staircase;
 
 /// Whether `a` is at least as small as `b` in every objective and smaller in
@@ -30,24 +30,23 @@ pub fn front<const N: usize>(points: &[[f64; N]]) -> Vec<usize> {
 /// [`front`] of points whose number of objectives, equal for all, is known only
 /// when running.
 pub fn front_of<P: AsRef<[f64]>>(points: &[P]) -> Vec<usize> {
-    let at = |index: usize| points[index].as_ref();
-    let mut order: Vec<usize> = (0..points.len())
-        .filter(|i| at(*i).iter().all(|x| !x.is_nan()))
+    let numbers: Vec<usize> = (0..points.len())
+        .filter(|i| points[*i].as_ref().iter().all(|x| !x.is_nan()))
         .collect();
-    order.sort_unstable_by(|a, b| lexicographic(at(*a), at(*b)).then(a.cmp(b)));
-    if order.first().is_some_and(|first| at(*first).len() > 3) {
-        let ordered: Vec<&[f64]> = order.iter().map(|i| at(*i)).collect();
-        let kept = order.iter().zip(ranks(&ordered));
-        let kept = kept.filter(|(_, rank)| *rank == 0);
-        return kept.map(|(index, _)| *index).collect();
+    let ordered: Vec<&[f64]> = numbers.iter().map(|i| points[*i].as_ref()).collect();
+    let order = order(&ordered).into_iter().map(|i| i as usize);
+    if ordered.first().is_some_and(|first| first.len() > 3) {
+        let ranks = ranks(&ordered);
+        let kept = order.filter(|i| ranks[*i] == 0);
+        return kept.map(|i| numbers[i]).collect();
     }
     // A point can only be dominated by one that comes earlier in this order,
     // and is where one of those is at most it in the objectives that follow.
     let mut steps = Staircase::default();
     let mut kept: Vec<usize> = Vec::new();
     for index in order {
-        let point = at(index);
-        if kept.last().is_some_and(|last| at(*last) == point) {
+        let point = ordered[index];
+        if kept.last().is_some_and(|last| ordered[*last] == point) {
             kept.push(index);
             continue;
         }
@@ -57,7 +56,7 @@ pub fn front_of<P: AsRef<[f64]>>(points: &[P]) -> Vec<usize> {
             kept.push(index);
         }
     }
-    kept
+    kept.into_iter().map(|i| numbers[i]).collect()
 }
 
 #[cfg(test)]

@@ -20,9 +20,8 @@ use super::staircase::Staircase;
 pub fn ranks<P: AsRef<[f64]>>(points: &[P]) -> Vec<usize> {
     let objectives = points.first().map_or(0, |p| p.as_ref().len());
     // Together in memory, in lexicographic order, each once.
-    let mut order: Vec<u32> = (0..points.len() as u32).collect();
     let at = |index: u32| points[index as usize].as_ref();
-    order.sort_unstable_by(|&a, &b| lexicographic(at(a), at(b)));
+    let order = order(points);
     let mut flat: Vec<f64> = Vec::with_capacity(points.len() * objectives);
     let mut place = vec![0u32; points.len()];
     let mut distinct = 0;
@@ -42,6 +41,19 @@ pub fn ranks<P: AsRef<[f64]>>(points: &[P]) -> Vec<usize> {
         _ => divide::ranks(&flat, objectives),
     };
     place.iter().map(|&p| ranks[p as usize] as usize).collect()
+}
+
+/// Indices in lexicographic order. Sorts by the first objectives in one piece
+/// of memory and looks at the points themselves for ties only.
+pub(super) fn order<P: AsRef<[f64]>>(points: &[P]) -> Vec<u32> {
+    let at = |index: u32| points[index as usize].as_ref();
+    let first = |index: u32| at(index).first().copied().unwrap_or(0.0);
+    let mut order: Vec<(f64, u32)> = (0..points.len() as u32).map(|i| (first(i), i)).collect();
+    order.sort_unstable_by(|a, b| {
+        let by_first = a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal);
+        by_first.then_with(|| lexicographic(at(a.1), at(b.1)).then(a.1.cmp(&b.1)))
+    });
+    order.into_iter().map(|(_, index)| index).collect()
 }
 
 pub(super) fn lexicographic(a: &[f64], b: &[f64]) -> Ordering {

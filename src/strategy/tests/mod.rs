@@ -156,3 +156,24 @@ proptest! {
         prop_assert!(front.iter().all(|f| first.contains(f)));
     }
 }
+
+/// Where evaluations cost nothing, a generation may ask again for what died out.
+#[test]
+fn repeats_outlast_a_small_space() {
+    let space = space(toys::SMALL);
+    let config = Nsga2Config {
+        repeats: true,
+        ..config(4, 0)
+    };
+    let mut search = Nsga2::new(space.clone(), config);
+    for generation in 0..50 {
+        let batch = search.ask(usize::MAX);
+        assert_eq!(batch.len(), 4);
+        let distinct: HashSet<_> = batch.iter().map(|c| &c.architecture).collect();
+        assert_eq!(distinct.len(), 4);
+        for candidate in &batch {
+            assert_eq!(candidate.generation, generation);
+            search.tell(candidate.id, Some(worth(&space, candidate)));
+        }
+    }
+}
