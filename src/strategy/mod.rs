@@ -7,16 +7,22 @@
 
 #[cfg(feature = "predict")]
 mod drive;
+mod generational;
+mod kinds;
+mod ledger;
 mod nsga2;
 mod objective;
 mod problem;
+mod random;
 pub mod sorting;
 
 #[cfg(feature = "predict")]
 pub use drive::{Budget, Told, drive};
+pub use kinds::{Kind, Settings, StrategyError, build};
 pub use nsga2::{Nsga2, Nsga2Config};
 pub use objective::{Constraint, GoalError, Goals, Metric, Side};
 pub use problem::{Estimate, Knowledge, Known, Nothing, Problem};
+pub use random::Random;
 
 use serde::{Deserialize, Serialize};
 
