@@ -28,3 +28,5 @@ pub mod space;
 #[cfg(feature = "full")]
 pub mod store;
 pub mod strategy;
+#[cfg(feature = "predict")]
+pub mod tabular;

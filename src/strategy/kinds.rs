@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::guided::Guided;
 use super::nsga2::Nsga2;
 use super::random::Random;
 use super::{Problem, Strategy};
@@ -84,6 +85,7 @@ macro_rules! kinds {
 kinds! {
     Random, "random", "Uniformly at random, nothing twice", Random::of;
     Nsga2, "nsga2", "NSGA-II: rank and crowding (Deb et al. 2002)", Nsga2::of;
+    Guided, "guided", "Models what is not foretold; expected hypervolume improvement", Guided::of;
 }
 
 /// Makes a strategy.

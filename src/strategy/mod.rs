@@ -8,6 +8,7 @@
 #[cfg(feature = "predict")]
 mod drive;
 mod generational;
+mod guided;
 mod kinds;
 mod ledger;
 mod nsga2;
@@ -15,14 +16,17 @@ mod objective;
 mod problem;
 mod random;
 pub mod sorting;
+mod surrogate;
 
 #[cfg(feature = "predict")]
 pub use drive::{Budget, Told, drive};
+pub use guided::Guided;
 pub use kinds::{Kind, Settings, StrategyError, build};
 pub use nsga2::{Nsga2, Nsga2Config};
 pub use objective::{Constraint, GoalError, Goals, Metric, Side};
 pub use problem::{Estimate, Knowledge, Known, Nothing, Problem};
 pub use random::Random;
+pub use surrogate::{DESCRIPTION, describe};
 
 use serde::{Deserialize, Serialize};
 

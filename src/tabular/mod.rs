@@ -6,6 +6,10 @@
 
 mod benchmark;
 mod scenario;
+mod trial;
+mod truth;
 
 pub use benchmark::{AccuracyColumn, Benchmark, BenchmarkError};
 pub use scenario::{Scenario, ScenarioError};
+pub use trial::{Plan, TrialError, search, search_best, search_front};
+pub use truth::{Truth, handed_over};
