@@ -20,7 +20,7 @@ mod surrogate;
 
 #[cfg(feature = "predict")]
 pub use drive::{Budget, Told, drive};
-pub use guided::Guided;
+pub use guided::{Guided, chance};
 pub use kinds::{Kind, Settings, StrategyError, build};
 pub use nsga2::{Nsga2, Nsga2Config};
 pub use objective::{Constraint, GoalError, Goals, Metric, Side};

@@ -5,11 +5,13 @@
 //! table's latencies serve to score it. Needs neither burn nor an engine.
 
 mod benchmark;
+mod limits;
 mod scenario;
 mod trial;
 mod truth;
 
 pub use benchmark::{AccuracyColumn, Benchmark, BenchmarkError};
+pub use limits::{FINALISTS, HELP_ROWS, HelpRow, Limited, LimitedError, search_limited};
 pub use scenario::{Scenario, ScenarioError};
 pub use trial::{Plan, TrialError, search, search_best, search_front};
 pub use truth::{Truth, handed_over};

@@ -1,6 +1,6 @@
 //! What a candidate is expected to add to a front of two objectives of which
-//! one, the cost, is known before evaluating (exactly, or within an interval)
-//! and the other, the loss, is a guess: the expected hypervolume improvement
+//! one, the cost, is known before evaluating and the other, the loss, is a
+//! guess: the expected hypervolume improvement
 //! (Emmerich, Giannakoglou and Naujoks 2006), which is then an integral over
 //! one dimension.
 

@@ -8,15 +8,9 @@ use crate::strategy::{Constraint, Estimate, Known, Side};
 /// its central 90 %.
 const Z90: f64 = 1.645;
 
-/// Standard deviation of the logarithm of an estimated figure.
-pub(super) fn log_sd(estimate: Estimate) -> f64 {
-    let sd = (estimate.high / estimate.low).ln() / (2.0 * Z90);
-    if sd.is_finite() { sd.max(0.0) } else { 0.0 }
-}
-
 /// The chance that a figure so estimated keeps a limit. Its logarithm is taken
 /// for normal, each side of the middle as wide as its half of the interval.
-pub(crate) fn chance(estimate: Estimate, limit: &Constraint) -> f64 {
+pub fn chance(estimate: Estimate, limit: &Constraint) -> f64 {
     let below = {
         let distance = (limit.bound / estimate.value).ln();
         let half = match distance < 0.0 {

@@ -31,15 +31,17 @@ impl Default for Kernel {
 }
 
 impl Kernel {
-    /// With its exponentials taken, for many evaluations.
-    pub fn prepared(&self) -> Prepared {
+    /// With its exponentials taken, for many evaluations over points of so many
+    /// choices.
+    pub fn prepared(&self, choices: usize) -> Prepared {
         let p = self.log.map(f64::exp);
         Prepared {
             smooth: p[0] as f32,
             // Matérn 5/2 of the distance over the length.
             per_square: (5.0 / (p[1] * p[1])) as f32,
-            decisions: p[2] as f32,
-            per_decision: (1.0 / p[3]) as f32,
+            by_decisions: (0..=choices)
+                .map(|differ| (p[2] * (-(differ as f64) / p[3]).exp()) as f32)
+                .collect(),
             scores: p[4] as f32,
         }
     }
@@ -60,7 +62,8 @@ impl Kernel {
             .flat_map(|i| (0..=i).map(move |j| (i, j)))
             .map(|(i, j)| points.difference(rows[taken[i]], rows[taken[j]]))
             .collect();
-        let cost = |kernel: &Kernel| kernel.cost(&differences, &targets);
+        let choices = points.choices();
+        let cost = |kernel: &Kernel| kernel.cost(&differences, &targets, choices);
         let (mut best, mut step) = (self, 0.8);
         let mut least = cost(&best);
         while step > 0.15 {
@@ -85,9 +88,9 @@ impl Kernel {
 
     /// Negative logarithm of the posterior, but for a constant; differences
     /// stand in the order of a lower triangle.
-    fn cost(&self, differences: &[Difference], targets: &[f64]) -> f64 {
+    fn cost(&self, differences: &[Difference], targets: &[f64], choices: usize) -> f64 {
         let n = targets.len();
-        let prepared = self.prepared();
+        let prepared = self.prepared(choices);
         let noise = f64::from(self.noise());
         let mut lower: Vec<f64> = differences
             .iter()
@@ -118,12 +121,12 @@ impl Kernel {
 }
 
 /// A kernel ready to be evaluated many times.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(in crate::strategy) struct Prepared {
     smooth: f32,
     per_square: f32,
-    decisions: f32,
-    per_decision: f32,
+    /// The part of so many differing decisions.
+    by_decisions: Vec<f32>,
     scores: f32,
 }
 
@@ -132,8 +135,6 @@ impl Prepared {
     pub fn at(&self, d: Difference) -> f32 {
         let r = (self.per_square * d.features).sqrt();
         let matern = (1.0 + r + r * r / 3.0) * (-r).exp();
-        self.smooth * matern
-            + self.decisions * (-d.decisions * self.per_decision).exp()
-            + self.scores * d.scores
+        self.smooth * matern + self.by_decisions[d.decisions] + self.scores * d.scores
     }
 }

@@ -30,7 +30,7 @@ pub(in crate::strategy) struct Difference {
     /// Mean squared difference of the standardised features.
     pub features: f32,
     /// Decisions that differ.
-    pub decisions: f32,
+    pub decisions: usize,
     /// Product of the standardised scores, averaged.
     pub scores: f32,
 }
@@ -75,16 +75,22 @@ impl Points {
         }
     }
 
-    fn decisions(&self, a: usize, b: usize) -> f32 {
+    fn decisions(&self, a: usize, b: usize) -> usize {
         let row = |r: usize| &self.options[r * self.choices..(r + 1) * self.choices];
-        let differ = row(a).iter().zip(row(b)).map(|(x, y)| u32::from(x != y));
-        differ.sum::<u32>() as f32
+        row(a).iter().zip(row(b)).filter(|(x, y)| x != y).count()
+    }
+
+    /// Decisions that two rows can differ in, at most.
+    pub fn choices(&self) -> usize {
+        self.choices
     }
 }
 
 /// Columns brought to mean 0 and standard deviation 1.
 #[derive(Debug, Default)]
 struct Standard {
+    /// Those that vary; the others tell nothing apart.
+    columns: Vec<usize>,
     mean: Vec<f64>,
     sd: Vec<f64>,
     /// Row by row.
@@ -98,12 +104,11 @@ impl Standard {
         if self.norms.is_empty() {
             self.settle(rows.clone());
         }
-        let width = self.mean.len();
         for row in rows {
             let start = self.values.len();
-            for column in 0..width {
-                let value = row.get(column).copied().unwrap_or(f64::NAN);
-                let standard = (value - self.mean[column]) / self.sd[column];
+            for (at, column) in self.columns.iter().enumerate() {
+                let value = row.get(*column).copied().unwrap_or(f64::NAN);
+                let standard = (value - self.mean[at]) / self.sd[at];
                 // What is missing is average.
                 let standard = if standard.is_finite() { standard } else { 0.0 };
                 self.values.push((standard as f32).clamp(-CLIP, CLIP));
@@ -113,8 +118,7 @@ impl Standard {
         }
     }
 
-    /// Means and deviations of what is finite; columns that do not vary are
-    /// left out by an infinite deviation.
+    /// Means and deviations of what is finite.
     fn settle<'a>(&mut self, rows: impl Iterator<Item = &'a [f64]> + Clone) {
         let width = rows.clone().map(<[f64]>::len).max().unwrap_or(0);
         for column in 0..width {
@@ -128,34 +132,31 @@ impl Standard {
                 squares += delta * (value - mean);
             }
             let sd = (squares / f64::max(n, 1.0)).sqrt();
-            self.mean.push(mean);
-            let varies = sd > 1e-9 * mean.abs().max(1e-9);
-            self.sd.push(if varies { sd } else { f64::INFINITY });
+            if sd > 1e-9 * mean.abs().max(1e-9) {
+                self.columns.push(column);
+                self.mean.push(mean);
+                self.sd.push(sd);
+            }
         }
     }
 
     fn row(&self, row: usize) -> &[f32] {
-        let width = self.mean.len();
+        let width = self.columns.len();
         &self.values[row * width..(row + 1) * width]
     }
 
-    /// Columns that vary, at least 1.
-    fn width(&self) -> f32 {
-        self.sd.iter().filter(|sd| sd.is_finite()).count().max(1) as f32
-    }
-
     fn distance(&self, a: usize, b: usize) -> f32 {
-        if self.mean.is_empty() {
+        if self.columns.is_empty() {
             return 0.0;
         }
         let squares = self.norms[a] + self.norms[b] - 2.0 * dot(self.row(a), self.row(b));
-        squares.max(0.0) / self.width()
+        squares.max(0.0) / self.columns.len() as f32
     }
 
     fn product(&self, a: usize, b: usize) -> f32 {
-        match self.mean.is_empty() {
+        match self.columns.is_empty() {
             true => 0.0,
-            false => dot(self.row(a), self.row(b)) / self.width(),
+            false => dot(self.row(a), self.row(b)) / self.columns.len() as f32,
         }
     }
 }

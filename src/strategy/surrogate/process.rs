@@ -23,7 +23,7 @@ pub(in crate::strategy) struct Process {
 impl Process {
     /// The prior over a table.
     pub fn new(kernel: Kernel, points: &Points) -> Self {
-        let prepared = kernel.prepared();
+        let prepared = kernel.prepared(points.choices());
         let variance = (0..points.len()).map(|row| prepared.at(points.difference(row, row)));
         Process {
             variance: variance.collect(),
@@ -45,7 +45,7 @@ impl Process {
 
     /// Observes a row.
     pub fn push(&mut self, points: &Points, row: usize) {
-        let prepared = self.kernel.prepared();
+        let prepared = self.kernel.prepared(points.choices());
         let mut column: Vec<f32> = (0..points.len())
             .map(|other| prepared.at(points.difference(row, other)))
             .collect();
