@@ -3,6 +3,7 @@
 //! stopped by Ctrl-C.
 
 pub mod bench_predictor;
+pub mod bench_search;
 pub mod calibrate;
 pub mod measure;
 pub mod predict;
@@ -52,6 +53,8 @@ enum Command {
 enum Bench {
     /// The predictor on devices it never saw, beside HELP's figures.
     Predictor(bench_predictor::Args),
+    /// Strategies on NAS-Bench-201, where every accuracy is known.
+    Search(bench_search::Args),
 }
 
 /// Runs the program and returns its exit code.
@@ -74,6 +77,9 @@ pub fn main() -> i32 {
         Command::Bench {
             command: Bench::Predictor(args),
         } => bench_predictor::run(args),
+        Command::Bench {
+            command: Bench::Search(args),
+        } => bench_search::run(args),
     };
     match outcome {
         Ok(()) => 0,

@@ -111,7 +111,12 @@ pub fn search_limited(
         let options: Vec<(f64, f64)> = open
             .iter()
             .zip(estimates)
-            .map(|(row, estimate)| (accuracy(*row), known_chance(scenario, *row, estimate, &limit)))
+            .map(|(row, estimate)| {
+                (
+                    accuracy(*row),
+                    known_chance(scenario, *row, estimate, &limit),
+                )
+            })
             .collect();
         let Some(next) = next_finalist(&options, reached, FINALISTS - finalists.len()) else {
             break;
@@ -131,7 +136,12 @@ pub fn search_limited(
 }
 
 /// The chance that a row keeps the limit; of the references it is known.
-fn known_chance(scenario: &Scenario<'_>, row: usize, estimate: Estimate, limit: &Constraint) -> f64 {
+fn known_chance(
+    scenario: &Scenario<'_>,
+    row: usize,
+    estimate: Estimate,
+    limit: &Constraint,
+) -> f64 {
     match scenario.measured().contains(&row) {
         true => f64::from(limit.violation(scenario.latency_ms(row)) == 0.0),
         false => chance(estimate, limit),
@@ -168,13 +178,16 @@ fn next_finalist(options: &[(f64, f64)], reached: f64, left: usize) -> Option<us
         };
         let outside = (0..options.len()).filter(|i| !set.contains(i));
         let gains: Vec<(f64, usize)> = outside.map(|i| (gain(i), i)).collect();
-        let best = gains.into_iter().max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
+        let best = gains
+            .into_iter()
+            .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
         match best {
             Some((gain, index)) if gain > WORTH_MEASURING => set.push(index),
             _ => break,
         }
     }
-    set.into_iter().max_by(|a, b| options[*a].0.total_cmp(&options[*b].0).then(b.cmp(a)))
+    set.into_iter()
+        .max_by(|a, b| options[*a].0.total_cmp(&options[*b].0).then(b.cmp(a)))
 }
 
 #[cfg(test)]

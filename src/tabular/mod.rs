@@ -7,11 +7,16 @@
 mod benchmark;
 mod limits;
 mod scenario;
+mod tournament;
 mod trial;
 mod truth;
 
 pub use benchmark::{AccuracyColumn, Benchmark, BenchmarkError};
 pub use limits::{FINALISTS, HELP_ROWS, HelpRow, Limited, LimitedError, search_limited};
 pub use scenario::{Scenario, ScenarioError};
+pub use tournament::{
+    Course, ExportError, Peers, Quartiles, Setup, TournamentError, after, best_accuracies, export,
+    fronts, limited, until,
+};
 pub use trial::{Plan, TrialError, search, search_best, search_front};
 pub use truth::{Truth, handed_over};

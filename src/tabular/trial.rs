@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Benchmark, Scenario};
 use crate::strategy::{
-    Answer, Budget, Goals, Knowledge, Kind, Metric, Problem, Settings, StrategyError, build, drive,
+    Answer, Budget, Goals, Kind, Knowledge, Metric, Problem, Settings, StrategyError, build, drive,
 };
 
 /// How a strategy is run.

@@ -64,7 +64,11 @@ impl Truth {
 
 /// Rows of the front of true accuracy against predicted latency: what a search
 /// would hand over before any of it is measured.
-pub fn handed_over(rows: &[usize], accuracy: &[f64], predicted_ms: impl Fn(usize) -> f64) -> Vec<usize> {
+pub fn handed_over(
+    rows: &[usize],
+    accuracy: &[f64],
+    predicted_ms: impl Fn(usize) -> f64,
+) -> Vec<usize> {
     let points: Vec<[f64; 2]> = rows
         .iter()
         .map(|row| [predicted_ms(*row), 1.0 - accuracy[*row]])

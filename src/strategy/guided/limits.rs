@@ -4,12 +4,20 @@
 use crate::strategy::surrogate::{density, normal};
 use crate::strategy::{Constraint, Estimate, Known, Side};
 
-/// Standard deviations from the middle of a normal distribution to the ends of
-/// its central 90 %.
-const Z90: f64 = 1.645;
+/// From the middle of Student's distribution with four degrees of freedom to
+/// the ends of its central 90 %.
+const T90: f64 = 2.132;
+
+/// Student's distribution function with four degrees of freedom.
+fn student(t: f64) -> f64 {
+    let u = 1.0 + 0.25 * t * t;
+    0.5 + 0.375 * t / u.sqrt() * (1.0 - t * t / (12.0 * u))
+}
 
 /// The chance that a figure so estimated keeps a limit. Its logarithm is taken
-/// for normal, each side of the middle as wide as its half of the interval.
+/// to follow Student's distribution, since the interval comes from a handful of
+/// measurements and may be wrong itself; each side of the middle is as wide as
+/// its half of the interval.
 pub fn chance(estimate: Estimate, limit: &Constraint) -> f64 {
     let below = {
         let distance = (limit.bound / estimate.value).ln();
@@ -17,9 +25,9 @@ pub fn chance(estimate: Estimate, limit: &Constraint) -> f64 {
             true => (estimate.value / estimate.low).ln(),
             false => (estimate.high / estimate.value).ln(),
         };
-        let sd = half / Z90;
+        let sd = half / T90;
         match sd.is_finite() && sd > 1e-9 {
-            true => normal(distance / sd),
+            true => student(distance / sd),
             // Known exactly.
             false => f64::from(limit.violation(estimate.value) == 0.0),
         }
@@ -74,7 +82,10 @@ impl Incumbents {
             let z = (score - mean) / sd;
             sd * (z * normal(z) + density(z))
         };
-        self.0.iter().map(|(score, weight)| weight * one(*score)).sum()
+        self.0
+            .iter()
+            .map(|(score, weight)| weight * one(*score))
+            .sum()
     }
 }
 

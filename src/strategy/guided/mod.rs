@@ -98,7 +98,11 @@ impl Guided {
             }
         }
         let answers = self.study.told.len();
-        if self.model.as_ref().is_none_or(|m| answers >= m.renewed + RENEWAL) {
+        if self
+            .model
+            .as_ref()
+            .is_none_or(|m| answers >= m.renewed + RENEWAL)
+        {
             self.study.renew();
         }
         if self.study.succeeded().count() < 2 {
@@ -229,7 +233,10 @@ impl Guided {
     /// The chance that an answered row keeps the limits: by what is foretold,
     /// and none where the answer shows a violation that it does not explain.
     fn answered(&self, row: usize, violation: f64, chance: &dyn Fn(usize) -> f64) -> f64 {
-        let foretold = self.study.problem().known_violation(&self.study.table.known[row]);
+        let foretold = self
+            .study
+            .problem()
+            .known_violation(&self.study.table.known[row]);
         match violation > foretold + 1e-9 {
             true => 0.0,
             false => chance(row),
@@ -294,9 +301,8 @@ impl Guided {
             if mean - 3.5 * sd >= height {
                 return (row, (0.0, reach));
             }
-            let gain = |(z, w): (f64, f64)| {
-                w * stairs.gain(cost, belief.warp.loss(mean + z * sd, floor))
-            };
+            let gain =
+                |(z, w): (f64, f64)| w * stairs.gain(cost, belief.warp.loss(mean + z * sd, floor));
             let gain: f64 = nodes.into_iter().map(gain).sum();
             (row, (chance(row) * gain, reach))
         };

@@ -166,7 +166,8 @@ impl Graph {
         let gather = |of: &dyn Fn(&Value) -> u64| {
             let mut all: Vec<u64> = inputs.iter().map(of).collect();
             all.sort_unstable();
-            all.into_iter().fold(mix(kind as u64 + 1), |h, v| mix(h ^ v))
+            all.into_iter()
+                .fold(mix(kind as u64 + 1), |h, v| mix(h ^ v))
         };
         value.kind = kind as u64;
         value.label = gather(&|v| v.kind);

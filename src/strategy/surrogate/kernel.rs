@@ -115,7 +115,12 @@ impl Kernel {
             fit += 0.5 * solved[i] * solved[i];
             determinant += pivot.ln();
         }
-        let prior: f64 = self.log.iter().zip(MODE).map(|(p, m)| (p - m).powi(2)).sum();
+        let prior: f64 = self
+            .log
+            .iter()
+            .zip(MODE)
+            .map(|(p, m)| (p - m).powi(2))
+            .sum();
         fit + determinant + 0.5 * prior / (SPREAD * SPREAD)
     }
 }

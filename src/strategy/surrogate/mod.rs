@@ -10,6 +10,6 @@ mod warp;
 
 pub use describe::{DESCRIPTION, describe};
 pub(super) use kernel::Kernel;
-pub(super) use study::Study;
 pub(super) use process::Process;
+pub(super) use study::Study;
 pub(super) use warp::{Warp, density, normal};

@@ -96,7 +96,11 @@ impl Study {
         let problem = &self.ledger.problem;
         let violation = |row: &usize| problem.known_violation(&self.table.known[*row]);
         let free: Vec<usize> = self.free().collect();
-        let within: Vec<usize> = free.iter().copied().filter(|r| violation(r) == 0.0).collect();
+        let within: Vec<usize> = free
+            .iter()
+            .copied()
+            .filter(|r| violation(r) == 0.0)
+            .collect();
         let from = if within.is_empty() { free } else { within };
         match from.is_empty() {
             true => None,
@@ -147,7 +151,11 @@ impl Study {
     /// Rows to begin with: the initial ones, then one of each of `count` strata
     /// of equal size by `key`, in random order. Rows without a key come in only
     /// where there are no others.
-    pub fn design(&mut self, count: usize, key: impl Fn(&Study, usize) -> Option<f64>) -> Vec<usize> {
+    pub fn design(
+        &mut self,
+        count: usize,
+        key: impl Fn(&Study, usize) -> Option<f64>,
+    ) -> Vec<usize> {
         let mut rows: Vec<usize> = Vec::new();
         for architecture in &self.initial {
             if let Some(row) = self.table.row(architecture).filter(|r| !rows.contains(r)) {
@@ -238,7 +246,8 @@ impl Study {
             .iter()
             .filter(|(_, w)| w.violation == 0.0)
             .filter(|(_, w)| {
-                let beats = |v: &&Worth| v.violation == 0.0 && dominates(&v.objectives, &w.objectives);
+                let beats =
+                    |v: &&Worth| v.violation == 0.0 && dominates(&v.objectives, &w.objectives);
                 !told.iter().any(|(_, v)| beats(&v))
             })
             .map(|(row, _)| *row)
@@ -248,7 +257,9 @@ impl Study {
         rest.retain(|(row, _)| !best.contains(row));
         rest.sort_by(|a, b| {
             let key = |w: &Worth| (w.violation, w.objectives[0]);
-            key(a.1).partial_cmp(&key(b.1)).unwrap_or(std::cmp::Ordering::Equal)
+            key(a.1)
+                .partial_cmp(&key(b.1))
+                .unwrap_or(std::cmp::Ordering::Equal)
         });
         let more = 8usize.saturating_sub(best.len());
         best.extend(rest.into_iter().take(more).map(|(row, _)| row));

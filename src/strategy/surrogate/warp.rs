@@ -120,7 +120,12 @@ mod tests {
 
     #[test]
     fn the_normal_distribution_is_that_of_the_tables() {
-        for (z, p) in [(0.0, 0.5), (1.0, 0.841_345), (1.96, 0.975_002), (-3.0, 0.001_35)] {
+        for (z, p) in [
+            (0.0, 0.5),
+            (1.0, 0.841_345),
+            (1.96, 0.975_002),
+            (-3.0, 0.001_35),
+        ] {
             assert!((normal(z) - p).abs() < 1e-5, "{z}");
             assert!((quantile(p) - z).abs() < 1e-2, "{z}");
         }
