@@ -84,7 +84,7 @@ pub fn main() -> i32 {
     match outcome {
         Ok(()) => 0,
         Err(report) => {
-            eprintln!("{report:?}");
+            say(&format!("{report:?}"));
             match report.downcast_ref::<crate::search::SearchError>() {
                 Some(crate::search::SearchError::Interrupted { .. }) => 130,
                 _ => 2,
@@ -97,4 +97,10 @@ pub fn main() -> i32 {
 fn print(text: &str) {
     use std::io::Write;
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Tells the user something on stderr; a closed pipe is not an error.
+fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -14,8 +14,8 @@ impl Progress {
     pub fn show(&mut self, report: Report<'_>) {
         match report {
             Report::Say(text) => match &self.bar {
-                Some(bar) => bar.suspend(|| eprintln!("{text}")),
-                None => eprintln!("{text}"),
+                Some(bar) => bar.suspend(|| super::say(&text)),
+                None => super::say(&text),
             },
             Report::Phase { name, steps } => {
                 let style = ProgressStyle::with_template(

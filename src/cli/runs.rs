@@ -53,10 +53,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print a run's Pareto front: accuracy against latency.
+    /// Print a run's Pareto front: by its objectives, or accuracy against
+    /// latency on one engine.
     Front {
         /// First letters of the run's id, its name, or `latest`.
         run: String,
+        /// Accuracy against latency on this engine of the run.
+        #[arg(long, value_name = "NAME")]
+        engine: Option<String>,
         /// Leave out members predicted to be slower than this.
         #[arg(long, value_name = "MS")]
         max_latency_ms: Option<f64>,
@@ -158,6 +162,7 @@ fn execute(args: Args, out: &mut dyn Write) -> miette::Result<()> {
         }
         Command::Front {
             run,
+            engine,
             max_latency_ms,
             plot,
             format,
@@ -166,7 +171,13 @@ fn execute(args: Args, out: &mut dyn Write) -> miette::Result<()> {
             if let Some(path) = plot {
                 write_plot(&state, max_latency_ms, &path)?;
             }
-            let mut rows = report::front_rows(&state);
+            let mut rows = match &engine {
+                Some(engine) => {
+                    check_engine(&state, engine)?;
+                    report::front_rows_on(&state, engine)
+                }
+                None => report::front_rows(&state),
+            };
             rows.retain(|row| max_latency_ms.is_none_or(|limit| row.predicted_ms <= limit));
             if rows.is_empty() {
                 eprintln!("the front of run {} is empty", state.id);
@@ -186,6 +197,21 @@ fn execute(args: Args, out: &mut dyn Write) -> miette::Result<()> {
             Ok(())
         }
     }
+}
+
+fn check_engine(state: &RunState, engine: &str) -> miette::Result<()> {
+    let others = state.other_engines();
+    if engine == state.header.engine || others.iter().any(|other| other == engine) {
+        return Ok(());
+    }
+    let known = std::iter::once(&state.header.engine).chain(&others);
+    let known: Vec<&str> = known.map(String::as_str).collect();
+    Err(miette::miette!(
+        help = "choose among them",
+        "run {} has no engine `{engine}`; it has {}",
+        state.id,
+        known.join(", ")
+    ))
 }
 
 fn print(out: &mut dyn Write, text: &str) -> miette::Result<()> {

@@ -9,6 +9,7 @@ use super::progress::Progress;
 use crate::model::Backend;
 use crate::report::{PlotOptions, front_rows, front_svg, front_table};
 use crate::search::{Experiment, Search, Start};
+use crate::strategy::{Constraint, Kind, Metric};
 
 /// Flags override the experiment file, which overrides the defaults.
 #[derive(Debug, clap::Args)]
@@ -42,6 +43,22 @@ pub struct Args {
     /// Minimise the latency of this engine: tract, flex or wgpu.
     #[arg(long)]
     engine: Option<String>,
+    /// Measure and calibrate these engines, too; their latencies are
+    /// latency_ms@NAME.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    other_engines: Option<Vec<String>>,
+    /// What to optimise, separated by commas: accuracy, latency_ms,
+    /// latency_ms@ENGINE, memory, macs, params [default: accuracy,latency_ms].
+    #[arg(long, value_name = "METRICS", value_delimiter = ',')]
+    objectives: Option<Vec<Metric>>,
+    /// A limit such as `latency_ms <= 20` or `params <= 2M`; may be repeated.
+    #[arg(long = "constraint", value_name = "LIMIT")]
+    constraints: Vec<Constraint>,
+    #[arg(long, value_name = "NAME", help = strategy_help())]
+    strategy: Option<Kind>,
+    /// Candidates asked for before earlier ones are answered.
+    #[arg(long, value_name = "N")]
+    window: Option<usize>,
     /// Only networks at most this slow.
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     max_latency_ms: Option<f64>,
@@ -71,6 +88,15 @@ pub struct Args {
     threads: Option<usize>,
 }
 
+/// The strategies with what they do, a line each.
+fn strategy_help() -> String {
+    let mut text = "Who asks for candidates:".to_string();
+    for kind in Kind::ALL {
+        text += &format!("\n  {}: {}", kind.name(), kind.about());
+    }
+    text
+}
+
 impl Args {
     fn experiment(&self) -> miette::Result<Experiment> {
         let mut e = match &self.experiment {
@@ -91,6 +117,11 @@ impl Args {
         set(&mut e.final_epochs, &self.final_epochs);
         set(&mut e.references, &self.references);
         set(&mut e.threads, &self.threads);
+        set(&mut e.window, &self.window);
+        set(&mut e.strategy, &self.strategy);
+        set(&mut e.objectives, &self.objectives);
+        set(&mut e.other_engines, &self.other_engines);
+        e.constraints.extend(self.constraints.iter().cloned());
         if let Some(engine) = &self.engine {
             e.other_engines.retain(|other| other != engine);
             e.engine.clone_from(engine);

@@ -41,9 +41,9 @@ impl From<&FrontMember<'_>> for FrontRow {
             accuracy: e.accuracy,
             trained_accuracy: member.trained.map(|t| t.validation_accuracy),
             test_accuracy: member.trained.map(|t| t.test_accuracy),
-            predicted_ms: e.latency_ms,
-            predicted_low_ms: e.latency_low_ms,
-            predicted_high_ms: e.latency_high_ms,
+            predicted_ms: member.predicted_ms[0],
+            predicted_low_ms: member.predicted_ms[1],
+            predicted_high_ms: member.predicted_ms[2],
             measured_ms: member.measured.map(|m| m.median_ms),
             measured_low_ms: member.measured.map(|m| m.ci95_ms[0]),
             measured_high_ms: member.measured.map(|m| m.ci95_ms[1]),
@@ -57,6 +57,11 @@ impl From<&FrontMember<'_>> for FrontRow {
 /// The run's Pareto front, the fastest first.
 pub fn front_rows(state: &RunState) -> Vec<FrontRow> {
     state.front().iter().map(FrontRow::from).collect()
+}
+
+/// The front on one of the run's engines, the fastest first.
+pub fn front_rows_on(state: &RunState, engine: &str) -> Vec<FrontRow> {
+    state.front_on(engine).iter().map(FrontRow::from).collect()
 }
 
 /// The front as CSV with a header line.

@@ -10,7 +10,9 @@ mod table;
 pub mod units;
 
 pub use courses::{CourseLine, courses_svg};
-pub use front::{FrontRow, candidates_csv, front_csv, front_rows, measurements_csv, runs_csv};
+pub use front::{
+    FrontRow, candidates_csv, front_csv, front_rows, front_rows_on, measurements_csv, runs_csv,
+};
 pub use plot::{AxisScale, PlotError, PlotOptions, front_svg};
 pub use table::{front_table, run_summary, runs_table};
 pub use units::{bytes_text, count_text, duration_text, time_text};

@@ -3,20 +3,21 @@
 
 use std::collections::BTreeMap;
 
+use super::knowledge::Calibrations;
 use super::survey::{choose, held_out, survey};
 use super::{Search, SearchError};
 use crate::device::{Deployable, Measurement, ProbeError, Protocol};
 use crate::network::Network;
-use crate::predict::{Calibrated, Options};
+use crate::predict::Options;
 use crate::space::Architecture;
 use crate::store::{Event, Measured, Purpose};
 
 impl Search<'_> {
-    /// Measures what is missing and fits the predictor to the target engine.
+    /// Measures what is missing and fits the predictor to each engine.
     pub(super) fn calibrate(
         &self,
         pool: &[(Architecture, Network)],
-    ) -> Result<Calibrated, SearchError> {
+    ) -> Result<Calibrations, SearchError> {
         let networks: Vec<&Network> = pool.iter().map(|p| &p.1).collect();
         let (references, heldout) = choose(
             &self.predictor,
@@ -29,7 +30,7 @@ impl Search<'_> {
             .map(|i| (*i, Purpose::Reference))
             .chain(heldout.iter().map(|i| (*i, Purpose::Heldout)))
             .collect();
-        let mut target = None;
+        let mut calibrations = Vec::new();
         let list: Vec<(&Architecture, &Network, Purpose)> = chosen
             .into_iter()
             .map(|(i, purpose)| (&pool[i].0, &pool[i].1, purpose))
@@ -63,10 +64,8 @@ impl Search<'_> {
                     self.store.append(&self.run, &Event::Warning { text })?;
                 }
             }
-            if target.is_some() {
-                continue;
-            }
-            if self.state.calibration.is_none() {
+            // The run keeps the calibration of its own engine, the first.
+            if calibrations.is_empty() && self.state.calibration.is_none() {
                 let payload = serde_json::json!({
                     "engine": engine,
                     "heldout": agreement,
@@ -76,9 +75,14 @@ impl Search<'_> {
                 self.store
                     .append(&self.run, &Event::Calibrated { payload })?;
             }
-            target = Some(calibrated);
+            calibrations.push((engine.to_string(), calibrated));
         }
-        Ok(target.expect("there is always a target engine"))
+        let mut others = calibrations.into_iter();
+        let (_, own) = others.next().expect("there is always an engine");
+        Ok(Calibrations {
+            own,
+            others: others.collect(),
+        })
     }
 
     /// Medians by genotype, measuring only what the run has not recorded.
@@ -147,7 +151,9 @@ impl Search<'_> {
             .zip(&networks)
             .map(|(a, n)| (a, n, Purpose::Front))
             .collect();
-        self.measure(&self.experiment.engine, &list)?;
+        for engine in self.experiment.engines() {
+            self.measure(engine, &list)?;
+        }
         Ok(())
     }
 }

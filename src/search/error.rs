@@ -6,6 +6,7 @@ use crate::device::ProbeError;
 use crate::model::BackendError;
 use crate::space::LoadError;
 use crate::store::{RunId, StoreError};
+use crate::strategy::StrategyError;
 
 /// Why a search ended without a front.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -16,6 +17,9 @@ pub enum SearchError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Space(#[from] LoadError),
+    #[error(transparent)]
+    #[diagnostic(help("strategies and their settings are described in docs/strategies.md"))]
+    Strategy(#[from] StrategyError),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Store(#[from] StoreError),

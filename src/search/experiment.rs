@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::model::Backend;
+use crate::strategy::{Constraint, GoalError, Goals, Kind, Metric, Side};
 
 /// A search experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,20 +21,32 @@ pub struct Experiment {
     pub seed: u64,
     /// Trains the candidates.
     pub backend: Backend,
-    /// The engine whose latency is minimised: `tract`, `flex` or `wgpu`.
+    /// The engine whose latency is `latency_ms`: `tract`, `flex`, `wgpu` or the
+    /// name of a device.
     pub engine: String,
-    /// Measured beside it, for comparison.
+    /// Measured and calibrated beside it; their latencies are
+    /// `latency_ms@ENGINE`, and each gets a front of its own.
     pub other_engines: Vec<String>,
+    /// What is optimised: accuracy upwards, everything else downwards.
+    pub objectives: Vec<Metric>,
+    /// Limits such as `params <= 2M`.
+    pub constraints: Vec<Constraint>,
     /// The latency predictor's checkpoint; the shipped one where none is given.
     pub predictor: Option<PathBuf>,
     /// Architectures measured to calibrate the predictor.
     pub references: usize,
     /// Architectures measured to test it.
     pub heldout: usize,
-    /// Accuracy evaluations (trainings).
+    /// Which strategy asks; `bespoke search --help` lists them.
+    pub strategy: Kind,
+    /// Accuracy evaluations (trainings), those at a lower fidelity counted by
+    /// their share.
     pub evaluations: usize,
-    /// Candidates in a generation of NSGA-II.
+    /// Candidates in a generation, for strategies that have generations.
     pub population: usize,
+    /// Candidates asked for and not answered yet, at most. Unlike `threads` it
+    /// changes which candidates are asked for.
+    pub window: usize,
     /// Epochs of a candidate's training.
     pub epochs: usize,
     /// Epochs of the front members' final training.
@@ -56,11 +69,15 @@ impl Default for Experiment {
             backend: Backend::Flex,
             engine: "tract".into(),
             other_engines: vec!["flex".into()],
+            objectives: vec![Metric::Accuracy, Metric::LATENCY],
+            constraints: Vec::new(),
+            strategy: Kind::Nsga2,
             predictor: None,
             references: 10,
             heldout: 5,
             evaluations: 48,
             population: 12,
+            window: 8,
             epochs: 2,
             final_epochs: 4,
             train_images: None,
@@ -82,6 +99,19 @@ pub enum ExperimentError {
     #[error("{} is not an experiment: {message}", .path.display())]
     #[diagnostic(help("the fields are listed in runs/quickstart.toml"))]
     Parse { path: PathBuf, message: String },
+    #[error(transparent)]
+    #[diagnostic(help("objectives and constraints are described in docs/strategies.md"))]
+    Goals(#[from] GoalError),
+    #[error("`{metric}` is of the device `{device}`, which the search does not measure")]
+    #[diagnostic(help("name it as the engine or among other_engines: {known}"))]
+    Device {
+        metric: String,
+        device: String,
+        known: String,
+    },
+    #[error("`{0}` is not known in a search: nothing measures it here")]
+    #[diagnostic(help("a search knows accuracy, latency_ms, memory, macs and params"))]
+    Unmeasured(String),
     #[error("`{field}` is {value}: {reason}")]
     #[diagnostic(help("change it in the experiment file or by its flag"))]
     Field {
@@ -112,6 +142,44 @@ impl Experiment {
         std::iter::once(&self.engine)
             .chain(&self.other_engines)
             .map(String::as_str)
+    }
+
+    /// Objectives and limits, `max_latency_ms` among them, with the main
+    /// engine's latency written without its name.
+    ///
+    /// # Errors
+    /// When they make no sense, or need what the search does not measure.
+    pub fn goals(&self) -> Result<Goals, ExperimentError> {
+        let named = |metric: &Metric| -> Result<Metric, ExperimentError> {
+            match metric {
+                Metric::Latency { device: Some(name) } if *name == self.engine => {
+                    Ok(Metric::LATENCY)
+                }
+                Metric::Latency { device: Some(name) } if !self.other_engines.contains(name) => {
+                    Err(ExperimentError::Device {
+                        metric: metric.to_string(),
+                        device: name.clone(),
+                        known: self.engines().collect::<Vec<_>>().join(", "),
+                    })
+                }
+                Metric::Energy { .. } => Err(ExperimentError::Unmeasured(metric.to_string())),
+                other => Ok(other.clone()),
+            }
+        };
+        let objectives: Result<Vec<_>, _> = self.objectives.iter().map(named).collect();
+        let mut constraints = Vec::new();
+        for constraint in &self.constraints {
+            constraints.push(Constraint {
+                metric: named(&constraint.metric)?,
+                ..constraint.clone()
+            });
+        }
+        constraints.extend(self.max_latency_ms.map(|bound| Constraint {
+            metric: Metric::LATENCY,
+            side: Side::AtMost,
+            bound,
+        }));
+        Ok(Goals::new(objectives?, constraints)?)
     }
 
     /// Checks what types cannot.
@@ -147,6 +215,7 @@ impl Experiment {
             "training takes at least 1",
         )?;
         least("threads", self.threads, 1, "something must run")?;
+        least("window", self.window, 1, "something must be asked for")?;
         if let Some(limit) = self.max_latency_ms
             && !(limit > 0.0 && limit.is_finite())
         {
@@ -156,6 +225,7 @@ impl Experiment {
                 reason: "a latency limit is a positive number of milliseconds",
             });
         }
+        self.goals()?;
         Ok(())
     }
 }

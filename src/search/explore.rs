@@ -1,53 +1,81 @@
 //! The exploring phase of a search: the strategy asks, candidates are trained
 //! side by side and recorded as they finish, the strategy is told.
 
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
+use super::knowledge::{Calibrations, SearchKnowledge};
 use super::{Report, Search, SearchError};
 use crate::device::fits_training;
-use crate::evaluate::{Outcome, TrainConfig, TrainError, in_parallel, train};
+use crate::evaluate::{Outcome, TrainConfig, TrainError, train};
 use crate::network::{Network, Weights};
-use crate::predict::Calibrated;
 use crate::space::Architecture;
 use crate::store::{self, Asked, Evaluated, Event};
-use crate::strategy::{Candidate, Nsga2, Nsga2Config, Strategy, Worth};
+use crate::strategy::{
+    self, Answer, Budget, Candidate, Estimate, Goals, Metric, Problem, Settings, drive,
+};
+
+/// What an evaluation needs beside the candidate.
+struct Exploration {
+    goals: Goals,
+    calibrations: Arc<Calibrations>,
+    device: burn::tensor::Device,
+    /// What the run has recorded, by genotype and fidelity.
+    recorded: HashMap<(String, u64), Recalled>,
+}
+
+enum Recalled {
+    Evaluated(Box<Evaluated>),
+    Failed,
+}
 
 impl Search<'_> {
     /// Spends the budget of evaluations.
     pub(super) fn explore(
         &self,
         pool: Vec<(Architecture, Network)>,
-        calibrated: &Calibrated,
+        calibrations: Calibrations,
     ) -> Result<(), SearchError> {
         let experiment = &self.experiment;
-        let mut strategy = Nsga2::new(
-            self.space.clone(),
-            Nsga2Config {
-                population: experiment.population.min(experiment.evaluations.max(2)),
-                seed: experiment.seed,
-                initial: self.first_generation(pool, calibrated),
-                ..Nsga2Config::default()
-            },
-        );
-        let device = crate::model::backend::device(experiment.backend)?.autodiff();
+        let calibrations = Arc::new(calibrations);
+        let goals = experiment.goals()?;
+        let problem = Problem {
+            space: self.space.clone(),
+            goals: goals.clone(),
+            knowledge: Arc::new(SearchKnowledge {
+                space: self.space.clone(),
+                calibrations: calibrations.clone(),
+            }),
+        };
+        let settings = Settings {
+            seed: experiment.seed,
+            population: Some(experiment.population.min(experiment.evaluations.max(2))),
+            initial: self.first_generation(pool, &problem),
+            ..Settings::default()
+        };
+        let mut strategy = strategy::build(experiment.strategy, problem, &settings)?;
+        let exploration = Exploration {
+            goals,
+            calibrations,
+            device: crate::model::backend::device(experiment.backend)?.autodiff(),
+            recorded: self.recorded(),
+        };
         self.send(Report::Phase {
             name: "training candidates",
             steps: experiment.evaluations,
         });
-        let mut asked = 0;
-        while asked < experiment.evaluations {
-            let batch = strategy.ask(experiment.evaluations - asked);
-            if batch.is_empty() {
-                break;
-            }
-            asked += batch.len();
-            let answers = in_parallel(batch.len(), experiment.threads, |index| {
-                self.evaluate(&batch[index], calibrated, &device)
-            });
-            for (candidate, answer) in batch.iter().zip(answers) {
-                strategy.tell(candidate.id, answer?);
-            }
-        }
+        let budget = Budget {
+            evaluations: experiment.evaluations as f64,
+            window: experiment.window,
+            threads: experiment.threads,
+        };
+        drive(
+            strategy.as_mut(),
+            budget,
+            |candidate| self.evaluate(candidate, &exploration),
+            |_| {},
+        )?;
         self.send(Report::PhaseDone);
         if strategy.is_exhausted() {
             self.say("every architecture the strategy could find has been evaluated".into());
@@ -55,17 +83,20 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Spread evenly over the predicted latencies within the limit, so that the
-    /// first generation already spans the front.
+    /// Spread evenly over the predicted latencies of what keeps the limits, so
+    /// that the first generation already spans the front.
     fn first_generation(
         &self,
         pool: Vec<(Architecture, Network)>,
-        calibrated: &Calibrated,
+        problem: &Problem,
     ) -> Vec<Architecture> {
         let mut pool: Vec<(f64, Architecture)> = pool
             .into_iter()
-            .map(|(architecture, network)| (calibrated.predict(&network).latency_ms, architecture))
-            .filter(|(ms, _)| self.within_limit(*ms))
+            .filter_map(|(architecture, _)| {
+                let known = problem.knowledge.known(&architecture);
+                let latency = known.estimate(&Metric::LATENCY)?.value;
+                (problem.known_violation(&known) == 0.0).then_some((latency, architecture))
+            })
             .collect();
         pool.sort_by(|a, b| a.0.total_cmp(&b.0));
         evenly(pool, self.experiment.population)
@@ -74,29 +105,43 @@ impl Search<'_> {
             .collect()
     }
 
+    fn recorded(&self) -> HashMap<(String, u64), Recalled> {
+        let candidates = self.state.candidates.values();
+        candidates
+            .filter_map(|c| {
+                let (fidelity, recalled) = match &c.outcome {
+                    store::Outcome::Evaluated(e) => (e.fidelity, Recalled::Evaluated(e.clone())),
+                    store::Outcome::Failed { .. } => (c.fidelity, Recalled::Failed),
+                    store::Outcome::Pending => return None,
+                };
+                Some(((c.genotype.clone(), fidelity.to_bits()), recalled))
+            })
+            .collect()
+    }
+
     /// Evaluates one candidate, or recalls what was recorded of it.
     fn evaluate(
         &self,
         candidate: &Candidate,
-        calibrated: &Calibrated,
-        device: &burn::tensor::Device,
-    ) -> Result<Option<Worth>, SearchError> {
+        exploration: &Exploration,
+    ) -> Result<Answer, SearchError> {
         let genotype = self.space.genotype(&candidate.architecture);
-        match self.state.candidate_of(&genotype).map(|c| &c.outcome) {
-            Some(store::Outcome::Evaluated(e)) => {
+        let key = (genotype, candidate.fidelity.to_bits());
+        match exploration.recorded.get(&key) {
+            Some(Recalled::Evaluated(e)) => {
                 self.send(Report::Step("recalled".into()));
-                return Ok(Some(self.worth(e.accuracy, e.latency_ms)));
+                return Ok(exploration.goals.worth(|metric| e.value(metric)));
             }
-            Some(store::Outcome::Failed { .. }) => return Ok(None),
-            Some(store::Outcome::Pending) | None => {}
+            Some(Recalled::Failed) => return Ok(None),
+            None => {}
         }
+        let (genotype, _) = key;
         if self.stopped() {
             return Err(self.interrupted());
         }
         let started = std::time::Instant::now();
         let network = self.network(&candidate.architecture);
         let network_hash = network.hash().to_string();
-        let prediction = calibrated.predict(&network);
         self.store.append(
             &self.run,
             &Event::Asked(Asked {
@@ -104,9 +149,11 @@ impl Search<'_> {
                 generation: candidate.generation as u64,
                 genotype: genotype.clone(),
                 network_hash: network_hash.clone(),
+                fidelity: candidate.fidelity,
             }),
         )?;
-        let outcome = match self.train(&network, self.experiment.epochs, device) {
+        let epochs = self.experiment.epochs;
+        let outcome = match self.train(&network, epochs, candidate.fidelity, &exploration.device) {
             Ok(outcome) => outcome,
             Err(TrainError::Cancelled) => return Err(self.interrupted()),
             Err(error) => {
@@ -121,45 +168,55 @@ impl Search<'_> {
                 return Ok(None);
             }
         };
+        let estimates = exploration.calibrations.estimates(&network);
+        let (latency, predictions) = split(estimates);
         let costs = network.costs();
-        self.store.append(
-            &self.run,
-            &Event::Evaluated(Evaluated {
-                candidate: candidate.id,
-                generation: candidate.generation as u64,
-                genotype,
-                network_hash,
-                accuracy: outcome.validation_accuracy,
-                curve: serde_json::to_value(&outcome.curve).expect("plain data"),
-                latency_ms: prediction.latency_ms,
-                latency_low_ms: prediction.low_ms,
-                latency_high_ms: prediction.high_ms,
-                macs: costs.macs,
-                params: costs.params,
-                peak_activation_bytes: costs.peak_activation_bytes,
-                seconds: started.elapsed().as_secs_f64(),
-            }),
-        )?;
+        let evaluated = Evaluated {
+            candidate: candidate.id,
+            generation: candidate.generation as u64,
+            genotype,
+            network_hash,
+            accuracy: outcome.validation_accuracy,
+            fidelity: candidate.fidelity,
+            curve: serde_json::to_value(&outcome.curve).expect("plain data"),
+            latency_ms: latency.value,
+            latency_low_ms: latency.low,
+            latency_high_ms: latency.high,
+            predictions,
+            macs: costs.macs,
+            params: costs.params,
+            peak_activation_bytes: costs.peak_activation_bytes,
+            seconds: started.elapsed().as_secs_f64(),
+        };
+        let answer = exploration.goals.worth(|metric| evaluated.value(metric));
+        self.store.append(&self.run, &Event::Evaluated(evaluated))?;
         self.send(Report::Step(format!(
             "{:.1} % at {:.3} ms",
             100.0 * outcome.validation_accuracy,
-            prediction.latency_ms
+            latency.value
         )));
-        Ok(Some(
-            self.worth(outcome.validation_accuracy, prediction.latency_ms),
-        ))
+        Ok(answer)
     }
 
-    /// Trains from the run's initial weights, until done or stopped.
+    /// Trains from the run's initial weights, until done or stopped: for a
+    /// share of `epochs`, the last of them on fewer images.
     pub(super) fn train(
         &self,
         network: &Network,
         epochs: usize,
+        fidelity: f64,
         device: &burn::tensor::Device,
     ) -> Result<Outcome, TrainError> {
+        let images = self
+            .experiment
+            .train_images
+            .map_or(self.dataset.train.len(), |n| {
+                n.min(self.dataset.train.len())
+            });
+        let (epochs, images) = share(epochs, images, fidelity);
         let config = TrainConfig {
             epochs,
-            train_images: self.experiment.train_images,
+            train_images: Some(images),
             seed: self.experiment.seed,
             validate_each_epoch: false,
             ..TrainConfig::default()
@@ -179,23 +236,39 @@ impl Search<'_> {
         )
     }
 
-    fn worth(&self, accuracy: f64, latency_ms: f64) -> Worth {
-        let excess = self
-            .experiment
-            .max_latency_ms
-            .map_or(0.0, |limit| (latency_ms / limit - 1.0).max(0.0));
-        Worth {
-            objectives: vec![1.0 - accuracy, latency_ms],
-            violation: excess,
-        }
-    }
-
     /// Whether a latency in ms is within the run's limit, if it has one.
     pub(super) fn within_limit(&self, latency_ms: f64) -> bool {
         self.experiment
             .max_latency_ms
             .is_none_or(|limit| latency_ms <= limit)
     }
+}
+
+/// The own engine's latency, and the other engines' by metric name.
+fn split(estimates: Vec<(Metric, Estimate)>) -> (Estimate, BTreeMap<String, [f64; 3]>) {
+    let mut own = Estimate::exact(f64::NAN);
+    let mut others = BTreeMap::new();
+    for (metric, e) in estimates {
+        match metric {
+            Metric::Latency { device: None } => own = e,
+            Metric::Latency { .. } => {
+                others.insert(metric.to_string(), [e.value, e.low, e.high]);
+            }
+            _ => {}
+        }
+    }
+    (own, others)
+}
+
+/// Epochs and images that make the share `fidelity` of `epochs` over `images`:
+/// as few epochs as reach it, over fewer images where it is not whole.
+fn share(epochs: usize, images: usize, fidelity: f64) -> (usize, usize) {
+    // Shares such as 1/3 times 3 must not become 1 plus rounding.
+    const ROUNDING: f64 = 1e-9;
+    let exact = epochs as f64 * fidelity;
+    let whole = (exact - ROUNDING).ceil().max(1.0);
+    let images = (images as f64 * exact / whole).round().max(1.0);
+    (whole as usize, images as usize)
 }
 
 /// At most `n >= 2` of the items, evenly spaced, both ends among them.
@@ -211,4 +284,18 @@ pub(super) fn evenly<T>(items: Vec<T>, n: usize) -> Vec<T> {
         .filter(|(index, _)| kept.binary_search(index).is_ok())
         .map(|(_, item)| item)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_the_training_costs_that_share() {
+        assert_eq!(share(9, 1000, 1.0), (9, 1000));
+        assert_eq!(share(9, 1000, 1.0 / 3.0), (3, 1000));
+        assert_eq!(share(2, 1000, 0.25), (1, 500));
+        assert_eq!(share(4, 900, 1.0 / 3.0), (2, 600));
+        assert_eq!(share(1, 10, 1e-6), (1, 1));
+    }
 }

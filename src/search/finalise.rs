@@ -8,25 +8,52 @@ use crate::evaluate::{TrainError, accuracy, in_parallel};
 use crate::network::onnx::{OnnxOptions, export};
 use crate::space::Architecture;
 use crate::store::{Event, Trained};
+use crate::strategy::Metric;
 
 /// Front members that are re-measured and trained at the end.
 const FINALISTS: usize = 8;
 
 impl Search<'_> {
-    /// Front members within the limit, thinned to [`FINALISTS`] along the
-    /// front with both ends kept.
+    /// Members of each engine's front that keep the limits, thinned to
+    /// [`FINALISTS`] along each front with both ends kept.
     pub(super) fn finalists(&self) -> Vec<Architecture> {
-        let front: Vec<String> = self
-            .state
-            .front()
-            .iter()
-            .filter(|m| self.within_limit(m.evaluated.latency_ms))
-            .map(|m| m.evaluated.genotype.clone())
-            .collect();
-        evenly(front, FINALISTS)
+        let mut fronts = vec![self.state.front()];
+        if self.experiment.objectives.len() > 1 {
+            fronts.extend(
+                self.targets()
+                    .into_iter()
+                    .map(|name| self.state.front_on(name)),
+            );
+        }
+        let mut chosen: Vec<String> = Vec::new();
+        for front in fronts {
+            let members: Vec<String> = front
+                .iter()
+                .filter(|m| self.within_limit(m.evaluated.latency_ms))
+                .map(|m| m.evaluated.genotype.clone())
+                .collect();
+            for genotype in evenly(members, FINALISTS) {
+                if !chosen.contains(&genotype) {
+                    chosen.push(genotype);
+                }
+            }
+        }
+        chosen
             .iter()
             .filter_map(|genotype| self.space.parse_genotype(genotype).ok())
             .collect()
+    }
+
+    /// Engines beside the run's own whose latency is an objective.
+    fn targets(&self) -> Vec<&str> {
+        let named = |name: &&str| {
+            self.experiment
+                .objectives
+                .iter()
+                .any(|m| matches!(m, Metric::Latency { device: Some(device) } if device == name))
+        };
+        let others = self.experiment.other_engines.iter().map(String::as_str);
+        others.filter(named).collect()
     }
 
     /// Trains the finalists longer, tests them and keeps their files.
@@ -65,7 +92,7 @@ impl Search<'_> {
                 Ok(())
             }
         };
-        let outcome = match self.train(&network, self.experiment.final_epochs, device) {
+        let outcome = match self.train(&network, self.experiment.final_epochs, 1.0, device) {
             Ok(outcome) => outcome,
             Err(error) => return failed(error),
         };

@@ -8,6 +8,7 @@ mod error;
 mod experiment;
 mod explore;
 mod finalise;
+mod knowledge;
 mod run;
 mod survey;
 

@@ -151,8 +151,8 @@ impl<'a> Search<'a> {
             self.space.count()
         ));
         let pool = pool(&self.space, self.experiment.seed);
-        let calibrated = self.calibrate(&pool)?;
-        self.explore(pool, &calibrated)?;
+        let calibrations = self.calibrate(&pool)?;
+        self.explore(pool, calibrations)?;
         self.state = self.store.state(&self.run)?;
         let finalists = self.finalists();
         if finalists.is_empty() {

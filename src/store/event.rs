@@ -3,10 +3,13 @@
 //! replay. Kinds that this version does not know (a newer one wrote them) are
 //! kept as they are, so that an old program can still read and export the run.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Writer;
+use crate::strategy::Metric;
 
 /// Something that happened in a run.
 ///
@@ -112,6 +115,9 @@ pub struct Asked {
     pub generation: u64,
     pub genotype: String,
     pub network_hash: String,
+    /// See [`Evaluated::fidelity`].
+    #[serde(default = "full", skip_serializing_if = "is_full")]
+    pub fidelity: f64,
 }
 
 /// What a candidate turned out to be worth.
@@ -123,18 +129,61 @@ pub struct Evaluated {
     pub network_hash: String,
     /// On validation data, after the search's short training.
     pub accuracy: f64,
+    /// Share of a full evaluation's training that it got, above 0 and at most 1.
+    #[serde(default = "full", skip_serializing_if = "is_full")]
+    pub fidelity: f64,
     /// The training curve.
     pub curve: Value,
     /// Predicted, with the bounds of the prediction interval.
     pub latency_ms: f64,
     pub latency_low_ms: f64,
     pub latency_high_ms: f64,
+    /// Predictions beside the run's own latency, by metric (`latency_ms@flex`):
+    /// value, low and high end of the interval.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub predictions: BTreeMap<String, [f64; 3]>,
     /// Multiply-accumulates for one sample.
     pub macs: u64,
     pub params: u64,
     pub peak_activation_bytes: u64,
     /// Wall time the evaluation took.
     pub seconds: f64,
+}
+
+fn full() -> f64 {
+    1.0
+}
+
+fn is_full(fidelity: &f64) -> bool {
+    *fidelity == full()
+}
+
+impl Evaluated {
+    /// Its figure of a metric, where it has one.
+    pub fn value(&self, metric: &Metric) -> Option<f64> {
+        match metric {
+            Metric::Accuracy => Some(self.accuracy),
+            Metric::Latency { device: None } => Some(self.latency_ms),
+            Metric::Latency { .. } | Metric::Energy { .. } => {
+                Some(self.predictions.get(&metric.to_string())?[0])
+            }
+            Metric::Memory => Some(self.peak_activation_bytes as f64),
+            Metric::Macs => Some(self.macs as f64),
+            Metric::Params => Some(self.params as f64),
+        }
+    }
+
+    /// The latency predicted on an engine, with its interval; `None` is the
+    /// run's own.
+    pub fn latency_on(&self, engine: Option<&str>) -> Option<[f64; 3]> {
+        let Some(engine) = engine else {
+            return Some([self.latency_ms, self.latency_low_ms, self.latency_high_ms]);
+        };
+        let metric = Metric::Latency {
+            device: Some(engine.to_owned()),
+        };
+        self.predictions.get(&metric.to_string()).copied()
+    }
 }
 
 /// The final, longer training of a member of the front.

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::strategy::{Constraint, Metric};
+
 use super::{
     Artefact, Evaluated, Event, Liveness, Measured, Purpose, Recorded, RunHeader, RunId, Trained,
     Writer,
@@ -69,6 +71,8 @@ pub struct Candidate {
     pub generation: Option<u64>,
     pub genotype: String,
     pub network_hash: Option<String>,
+    /// Share of a full evaluation's training that it was asked for with.
+    pub fidelity: f64,
     pub outcome: Outcome,
 }
 
@@ -85,6 +89,8 @@ impl Candidate {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FrontMember<'a> {
     pub evaluated: &'a Evaluated,
+    /// Predicted on the front's engine, with the ends of the interval.
+    pub predicted_ms: [f64; 3],
     /// Measured with the engine that the prediction is for.
     pub measured: Option<&'a Measured>,
     pub trained: Option<&'a Trained>,
@@ -173,6 +179,7 @@ impl RunState {
                     generation: Some(asked.generation),
                     genotype: asked.genotype,
                     network_hash: Some(asked.network_hash),
+                    fidelity: asked.fidelity,
                     outcome: Outcome::Pending,
                 });
             }
@@ -186,6 +193,7 @@ impl RunState {
                         generation: Some(evaluated.generation),
                         genotype: evaluated.genotype.clone(),
                         network_hash: Some(evaluated.network_hash.clone()),
+                        fidelity: evaluated.fidelity,
                         outcome: Outcome::Evaluated(Box::new(evaluated)),
                     },
                 );
@@ -217,6 +225,7 @@ impl RunState {
             generation: None,
             genotype,
             network_hash: None,
+            fidelity: 1.0,
             outcome: Outcome::Pending,
         });
         // An evaluation that is already recorded is never lost to a later failure.
@@ -253,32 +262,105 @@ impl RunState {
     /// The latest measurement of a genotype with the run's engine: one made for
     /// the front before any other.
     pub fn measured(&self, genotype: &str) -> Option<&Measured> {
+        self.measured_on(None, genotype)
+    }
+
+    fn measured_on(&self, engine: Option<&str>, genotype: &str) -> Option<&Measured> {
         let mine = || {
-            let engine = &self.header.engine;
+            let engine = engine.unwrap_or(&self.header.engine);
             let all = self.measurements.iter().rev();
-            all.filter(move |m| m.genotype == genotype && m.engine == *engine)
+            all.filter(move |m| m.genotype == genotype && m.engine == engine)
         };
         mine()
             .find(|m| m.purpose == Purpose::Front)
             .or_else(|| mine().next())
     }
 
-    /// The Pareto front of the search: greatest validation accuracy against
-    /// least predicted latency, the fastest first. A genotype that was
-    /// evaluated more than once counts with its latest evaluation.
+    /// What the run optimises, as its experiment says; accuracy against
+    /// latency where it says nothing that can be read.
+    pub fn objectives(&self) -> Vec<Metric> {
+        self.header
+            .experiment
+            .get("objectives")
+            .and_then(|list| Vec::deserialize(list).ok())
+            .filter(|list: &Vec<Metric>| !list.is_empty())
+            .unwrap_or_else(|| vec![Metric::Accuracy, Metric::LATENCY])
+    }
+
+    /// The engines measured beside the run's own, as its experiment says.
+    pub fn other_engines(&self) -> Vec<String> {
+        self.header
+            .experiment
+            .get("other_engines")
+            .and_then(|list| Vec::deserialize(list).ok())
+            .unwrap_or_default()
+    }
+
+    /// The limits of the run's experiment, but for `max_latency_ms`.
+    pub fn constraints(&self) -> Vec<Constraint> {
+        self.header
+            .experiment
+            .get("constraints")
+            .and_then(|list| Vec::deserialize(list).ok())
+            .unwrap_or_default()
+    }
+
+    /// The Pareto front of the search by its objectives, among what keeps its
+    /// constraints, the fastest first. A genotype that was evaluated more than
+    /// once counts with its latest evaluation, and those trained for less than
+    /// others do not count.
     pub fn front(&self) -> Vec<FrontMember<'_>> {
+        self.front_by(&self.objectives(), None)
+    }
+
+    /// The front of greatest accuracy against least latency on one of the
+    /// run's engines, the fastest first.
+    pub fn front_on(&self, engine: &str) -> Vec<FrontMember<'_>> {
+        let device = (engine != self.header.engine).then(|| engine.to_owned());
+        let objectives = [
+            Metric::Accuracy,
+            Metric::Latency {
+                device: device.clone(),
+            },
+        ];
+        self.front_by(&objectives, device.as_deref())
+    }
+
+    fn front_by(&self, objectives: &[Metric], engine: Option<&str>) -> Vec<FrontMember<'_>> {
         let latest: Vec<&Evaluated> = self
             .evaluated()
             .filter(|e| self.by_genotype.get(&e.genotype) == Some(&e.candidate))
             .collect();
-        let points: Vec<[f64; 2]> = latest.iter().map(|e| [e.latency_ms, -e.accuracy]).collect();
-        crate::pareto::front(&points)
+        let limits = self.constraints();
+        let feasible = |e: &Evaluated| {
+            limits
+                .iter()
+                .all(|c| e.value(&c.metric).is_none_or(|v| c.violation(v) == 0.0))
+        };
+        let most = latest.iter().map(|e| e.fidelity).fold(0.0, f64::max);
+        let mut ranked: Vec<(&Evaluated, [f64; 3], Vec<f64>)> = latest
             .into_iter()
+            .filter(|e| e.fidelity == most && feasible(e))
+            .filter_map(|e| {
+                let losses = objectives.iter().map(|m| Some(m.loss(e.value(m)?)));
+                let losses = losses.collect::<Option<_>>()?;
+                Some((e, e.latency_on(engine)?, losses))
+            })
+            .collect();
+        ranked.sort_by(|a, b| {
+            let slower = a.1[0].total_cmp(&b.1[0]);
+            slower.then(b.0.accuracy.total_cmp(&a.0.accuracy))
+        });
+        let points: Vec<&[f64]> = ranked.iter().map(|r| r.2.as_slice()).collect();
+        let mut kept = crate::pareto::front_of(&points);
+        kept.sort_unstable();
+        kept.into_iter()
             .map(|index| {
-                let evaluated = latest[index];
+                let (evaluated, predicted_ms, _) = &ranked[index];
                 FrontMember {
                     evaluated,
-                    measured: self.measured(&evaluated.genotype),
+                    predicted_ms: *predicted_ms,
+                    measured: self.measured_on(engine, &evaluated.genotype),
                     trained: self.trained.get(&evaluated.genotype),
                 }
             })

@@ -58,6 +58,42 @@ fn the_front_pairs_predictions_with_what_the_device_said() {
 }
 
 #[test]
+fn fronts_are_by_the_objectives_the_limits_and_the_engine() {
+    let on_pi5 = |candidate, accuracy, ms, pi5: f64, params| {
+        Event::Evaluated(Evaluated {
+            predictions: [("latency_ms@pi5".to_owned(), [pi5, 0.9 * pi5, 1.1 * pi5])].into(),
+            params,
+            ..evaluated(candidate, accuracy, ms)
+        })
+    };
+    let events = || {
+        vec![
+            on_pi5(1, 0.90, 1.0, 9.0, 10),
+            on_pi5(2, 0.95, 2.0, 7.0, 30),
+            on_pi5(3, 0.94, 3.0, 5.0, 20),
+            // Trained for half: its accuracy says nothing beside the others.
+            Event::Evaluated(Evaluated {
+                fidelity: 0.5,
+                ..evaluated(4, 0.99, 0.1)
+            }),
+        ]
+    };
+    let ids = |front: Vec<FrontMember<'_>>| -> Vec<u64> {
+        front.iter().map(|m| m.evaluated.candidate).collect()
+    };
+    let mut state = replay(events());
+    assert_eq!(ids(state.front()), [1, 2]);
+    assert_eq!(ids(state.front_on("pi5")), [3, 2]);
+    assert_eq!(state.front_on("pi5")[0].predicted_ms, [5.0, 4.5, 5.5]);
+    assert_eq!(ids(state.front_on("npu")), [0u64; 0]);
+    state.header.experiment = serde_json::json!({
+        "objectives": ["accuracy", "latency_ms", "params"],
+        "constraints": ["params >= 15"],
+    });
+    assert_eq!(ids(state.front()), [2, 3]);
+}
+
+#[test]
 fn a_genotype_counts_once_with_its_latest_evaluation() {
     let again = Evaluated {
         genotype: "g1".into(),

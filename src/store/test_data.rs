@@ -27,6 +27,8 @@ pub(crate) fn evaluated(candidate: u64, accuracy: f64, latency_ms: f64) -> Evalu
         genotype: format!("g{candidate}"),
         network_hash: format!("{candidate:032x}"),
         accuracy,
+        fidelity: 1.0,
+        predictions: [("latency_ms@pi5".to_owned(), [5.0, 4.5, 5.5])].into(),
         curve: json!([{"epoch": 0, "loss": 1.2}, {"epoch": 1, "loss": 0.7}]),
         latency_ms,
         latency_low_ms: 0.9 * latency_ms,
@@ -68,6 +70,7 @@ pub(crate) fn every_event() -> Vec<Event> {
             generation: 0,
             genotype: "g1".into(),
             network_hash: "aa".into(),
+            fidelity: 0.5,
         }),
         Event::Evaluated(evaluated(1, 0.95, 1.5)),
         Event::Failed {

@@ -412,6 +412,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             generation: 0,
             genotype: format!("g{genotype}"),
             network_hash: "aa".into(),
+            fidelity: 1.0,
         })
     });
     prop_oneof![

@@ -15,17 +15,13 @@
 //! wide one led searches of the tabular benchmark away from the front.
 
 mod improvement;
-mod limits;
 mod tradeoff;
 
 use std::collections::VecDeque;
 
-pub use limits::chance;
-
-use super::surrogate::{Kernel, Process, Study, Warp};
+use super::surrogate::{Incumbents, Kernel, Process, Study, Warp, allowed};
 use super::{Answer, Candidate, Metric, Problem, Settings, Strategy};
 use improvement::{Staircase, nodes};
-use limits::{Incumbents, allowed};
 use tradeoff::Tradeoff;
 
 /// Evaluations before the model is asked.
@@ -92,6 +88,9 @@ impl Guided {
 
     /// The row to ask next, if there is one.
     fn pick(&mut self) -> Option<usize> {
+        if let Some(row) = self.study.nearest() {
+            return Some(row);
+        }
         while let Some(row) = self.design.pop_front() {
             if self.study.is_free(row) {
                 return Some(row);

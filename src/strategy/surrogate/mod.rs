@@ -3,6 +3,7 @@
 
 mod describe;
 mod kernel;
+mod limits;
 mod points;
 mod process;
 mod study;
@@ -10,6 +11,8 @@ mod warp;
 
 pub use describe::{DESCRIPTION, describe};
 pub(super) use kernel::Kernel;
+pub use limits::chance;
+pub(super) use limits::{Incumbents, allowed};
 pub(super) use process::Process;
 pub(super) use study::Study;
-pub(super) use warp::{Warp, density, normal};
+pub(super) use warp::Warp;

@@ -34,15 +34,6 @@ impl Process {
         }
     }
 
-    /// Observations so far.
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    pub fn rows(&self) -> &[usize] {
-        &self.rows
-    }
-
     /// Observes a row.
     pub fn push(&mut self, points: &Points, row: usize) {
         let prepared = self.kernel.prepared(points.choices());

@@ -8,6 +8,7 @@ use num_bigint::BigUint;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
+use super::limits::allowed;
 use super::points::Table;
 use crate::pareto::dominates;
 use crate::space::Architecture;
@@ -24,6 +25,8 @@ const RENEWED: usize = 100;
 const KEPT: usize = 6000;
 /// Most observations that a model looks at.
 const OBSERVED: usize = 600;
+/// What keeps the limits with less chance is not asked.
+const HOPE: f64 = 1e-3;
 
 /// Candidates and answers.
 pub(in crate::strategy) struct Study {
@@ -36,6 +39,10 @@ pub(in crate::strategy) struct Study {
     pending: BTreeMap<u64, usize>,
     /// By row: asked already.
     taken: Vec<bool>,
+    /// By row: whether it may keep the limits by what is known; and whether
+    /// any does.
+    hopeful: Vec<bool>,
+    any_hopeful: bool,
     initial: Vec<Architecture>,
     /// Whether the table holds the whole space.
     whole: bool,
@@ -50,6 +57,8 @@ impl Study {
             told: Vec::new(),
             pending: BTreeMap::new(),
             taken: Vec::new(),
+            hopeful: Vec::new(),
+            any_hopeful: false,
             initial: settings.initial.clone(),
             whole,
         };
@@ -71,6 +80,23 @@ impl Study {
         let know = |architecture: &Architecture| problem.knowledge.known(architecture);
         self.table.extend(&problem.space, architectures, know);
         self.taken.resize(self.table.len(), false);
+        let limits = problem.goals.constraints();
+        for known in &self.table.known[self.hopeful.len()..] {
+            let hopeful = allowed(known, limits) >= HOPE;
+            self.hopeful.push(hopeful);
+            self.any_hopeful |= hopeful;
+        }
+    }
+
+    /// Where nothing may keep the limits: of what can still be asked, the
+    /// nearest to them by what is known.
+    pub fn nearest(&self) -> Option<usize> {
+        if self.any_hopeful {
+            return None;
+        }
+        let violation = |row: &usize| self.problem().known_violation(&self.table.known[*row]);
+        self.free()
+            .min_by(|a, b| violation(a).total_cmp(&violation(b)))
     }
 
     pub fn problem(&self) -> &Problem {
@@ -81,30 +107,22 @@ impl Study {
         self.whole
     }
 
-    /// Rows that can still be asked.
+    /// Rows that can still be asked: not what surely breaks a limit, unless
+    /// everything does.
     pub fn free(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.table.len()).filter(|row| !self.taken[*row])
+        (0..self.table.len()).filter(|row| self.is_free(*row))
     }
 
     pub fn is_free(&self, row: usize) -> bool {
-        !self.taken[row]
+        !self.taken[row] && (self.hopeful[row] || !self.any_hopeful)
     }
 
-    /// A row that can still be asked, drawn uniformly; one within the limits
-    /// by what is known where there is one.
+    /// A row that can still be asked, drawn uniformly.
     pub fn any_free(&mut self) -> Option<usize> {
-        let problem = &self.ledger.problem;
-        let violation = |row: &usize| problem.known_violation(&self.table.known[*row]);
         let free: Vec<usize> = self.free().collect();
-        let within: Vec<usize> = free
-            .iter()
-            .copied()
-            .filter(|r| violation(r) == 0.0)
-            .collect();
-        let from = if within.is_empty() { free } else { within };
-        match from.is_empty() {
+        match free.is_empty() {
             true => None,
-            false => Some(from[self.ledger.rng.random_range(0..from.len())]),
+            false => Some(free[self.ledger.rng.random_range(0..free.len())]),
         }
     }
 
@@ -226,6 +244,7 @@ impl Study {
     fn forget(&mut self) {
         let old = std::mem::take(&mut self.table);
         self.taken.clear();
+        self.hopeful.clear();
         let asked = self.told.iter().map(|(row, _)| *row).chain(self.pending());
         let kept: Vec<Architecture> = asked.map(|row| old.architectures[row].clone()).collect();
         self.add(kept);

@@ -1,7 +1,7 @@
 //! The chance that limits are kept, by what is known before evaluating; and
 //! what an improvement is where none of the best so far is sure to be allowed.
 
-use crate::strategy::surrogate::{density, normal};
+use super::warp::{density, normal};
 use crate::strategy::{Constraint, Estimate, Known, Side};
 
 /// From the middle of Student's distribution with four degrees of freedom to
@@ -40,7 +40,7 @@ pub fn chance(estimate: Estimate, limit: &Constraint) -> f64 {
 }
 
 /// The chance that all limits on what is known are kept.
-pub(super) fn allowed(known: &Known, limits: &[Constraint]) -> f64 {
+pub(in crate::strategy) fn allowed(known: &Known, limits: &[Constraint]) -> f64 {
     let of = |limit: &Constraint| known.estimate(&limit.metric).map(|e| chance(e, limit));
     limits.iter().filter_map(of).product()
 }
@@ -48,7 +48,7 @@ pub(super) fn allowed(known: &Known, limits: &[Constraint]) -> f64 {
 /// The best so far where it is not sure which of the good are allowed: scores
 /// with the chance that each is the best allowed one.
 #[derive(Debug, Clone)]
-pub(super) struct Incumbents(Vec<(f64, f64)>);
+pub(in crate::strategy) struct Incumbents(Vec<(f64, f64)>);
 
 impl Incumbents {
     /// From `(score, chance to be allowed)`; less is better. Where nothing may

@@ -1,3 +1,8 @@
+mod contract;
+mod multi_fidelity;
+mod success;
+mod toys;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -123,13 +128,6 @@ fn feasible_candidates_come_first() {
     let worths = [at(5.0, 0.0), at(1.0, 2.0), at(3.0, 1.0), at(4.0, 0.0)];
     let refs: Vec<&Worth> = worths.iter().collect();
     assert_eq!(ranks(&refs), [1, 3, 2, 0]);
-}
-
-#[test]
-fn hypervolume_of_known_points() {
-    let points = [[1.0, 3.0], [2.0, 1.0], [2.5, 2.0], [9.0, 0.0]];
-    assert_eq!(hypervolume_2d(&points, [4.0, 4.0]), 3.0 + 2.0 * 2.0);
-    assert_eq!(hypervolume_2d(&[], [1.0, 1.0]), 0.0);
 }
 
 proptest! {

@@ -1,0 +1,189 @@
+//! Searches with other strategies, objectives, limits and several engines, as a
+//! user runs them, at a tiny size.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn bespoke(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bespoke"))
+        .args(args)
+        .env("NO_COLOR", "1")
+        .output()
+        .expect("the program runs")
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn json(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", err(output));
+    serde_json::from_slice(&output.stdout).expect("JSON on stdout")
+}
+
+/// A search of few, small trainings.
+fn search(db: &str, args: &[&str]) -> Output {
+    let tiny = [
+        "--train-images",
+        "200",
+        "--epochs",
+        "2",
+        "--final-epochs",
+        "1",
+        "--references",
+        "4",
+        "--seed",
+        "3",
+    ];
+    let mut all = vec!["search", "--db", db];
+    all.extend(tiny);
+    all.extend(args);
+    bespoke(&all)
+}
+
+fn events(db: &str, dir: &Path) -> Vec<Value> {
+    let to = dir.join("export");
+    let to = to.to_str().unwrap();
+    let export = bespoke(&["runs", "--db", db, "export", "latest", "--out", to]);
+    assert!(export.status.success(), "{}", err(&export));
+    std::fs::read_to_string(Path::new(to).join("events.jsonl"))
+        .unwrap()
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect()
+}
+
+fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    events.iter().filter(|e| e["kind"] == kind).collect()
+}
+
+#[test]
+fn one_set_of_trainings_gives_a_front_for_each_engine_within_the_limits() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("b.db");
+    let db = db.to_str().unwrap();
+    let args = [
+        "--strategy",
+        "evolution",
+        "--evaluations",
+        "6",
+        "--population",
+        "3",
+        "--objectives",
+        "accuracy,latency_ms,latency_ms@flex",
+        "--other-engines",
+        "flex",
+        "--constraint",
+        "params <= 30k",
+    ];
+    let run = search(db, &args);
+    assert!(run.status.success(), "{}", err(&run));
+    let recorded = events(db, dir.path());
+    let evaluated = of_kind(&recorded, "evaluated");
+    assert_eq!(evaluated.len(), 6);
+    for e in &evaluated {
+        // Sizes are known before training, so none was spent on one too large.
+        assert!(e["params"].as_u64().unwrap() <= 30_000, "{e}");
+        let [ms, low, high] = [0, 1, 2].map(|i| {
+            let there = &e["predictions"]["latency_ms@flex"];
+            there[i].as_f64().expect("a prediction for flex")
+        });
+        assert!(low <= ms && ms <= high);
+    }
+    let front = |engine: &str| {
+        let args = [
+            "runs", "--db", db, "front", "latest", "--json", "--engine", engine,
+        ];
+        let rows = json(&bespoke(&args));
+        rows.as_array().expect("rows").clone()
+    };
+    let (tract, flex) = (front("tract"), front("flex"));
+    for row in tract.iter().chain(&flex) {
+        assert!(
+            row["measured_ms"].as_f64().is_some_and(|ms| ms > 0.0),
+            "{row}"
+        );
+        assert!(row["test_accuracy"].as_f64().is_some(), "{row}");
+    }
+    let predicted = |rows: &[Value]| -> Vec<f64> {
+        let ms = rows.iter().map(|r| r["predicted_ms"].as_f64().unwrap());
+        ms.collect()
+    };
+    assert_ne!(predicted(&tract), predicted(&flex));
+    assert!(predicted(&flex).is_sorted());
+
+    let unknown = bespoke(&["runs", "--db", db, "front", "latest", "--engine", "npu"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(err(&unknown).contains("tract, flex"), "{}", err(&unknown));
+
+    // Resumed, it trains and measures nothing again.
+    let resumed = bespoke(&["search", "--db", db, "--resume", "latest"]);
+    assert!(resumed.status.success(), "{}", err(&resumed));
+    let after = events(db, dir.path());
+    for kind in ["evaluated", "measured", "trained", "calibrated"] {
+        assert_eq!(
+            of_kind(&recorded, kind).len(),
+            of_kind(&after, kind).len(),
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn a_space_of_one_architecture_and_no_budget_end_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let space = dir.path().join("one.space");
+    let text = "space one\ninput image 1x28x28\nclasses 10\nnetwork {\n  \
+                conv3x3(4, stride 2) bn relu\n  pool avg global\n  linear(classes)\n}\n";
+    std::fs::write(&space, text).unwrap();
+    let db = dir.path().join("b.db");
+    let db = db.to_str().unwrap();
+    let one = search(db, &["--space", space.to_str().unwrap()]);
+    // Nothing can be calibrated by a single architecture: a clear end, and a
+    // run that can be looked at.
+    assert_eq!(one.status.code(), Some(2), "{}", err(&one));
+    assert!(!err(&one).contains("panicked"), "{}", err(&one));
+    let list = json(&bespoke(&["runs", "--db", db, "list", "--json"]));
+    assert_eq!(list[0]["status"], "failed");
+
+    let none = search(db, &["--evaluations", "0"]);
+    assert!(none.status.success(), "{}", err(&none));
+    assert!(err(&none).contains("front is empty"), "{}", err(&none));
+    let list = json(&bespoke(&["runs", "--db", db, "list", "--json"]));
+    assert_eq!(list[0]["status"], "finished");
+}
+
+#[test]
+fn goals_that_make_no_sense_are_refused_before_anything_is_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("b.db");
+    let db = db.to_str().unwrap();
+    let refused = |args: &[&str], says: &[&str]| {
+        let output = search(db, args);
+        let said = err(&output);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        for word in says {
+            assert!(
+                said.contains(word),
+                "{args:?} does not say {word:?}: {said}"
+            );
+        }
+    };
+    refused(&["--strategy", "magic"], &["magic", "nsga2"]);
+    refused(&["--objectives", "speed"], &["speed", "accuracy"]);
+    refused(&["--objectives", "accuracy,energy_mj"], &["energy_mj"]);
+    refused(
+        &["--objectives", "accuracy,latency_ms@pi5"],
+        &["pi5", "tract"],
+    );
+    refused(&["--objectives", "accuracy,accuracy"], &["twice"]);
+    refused(&["--constraint", "params < 3"], &["is no limit"]);
+    refused(
+        &["--constraint", "macs <= 1M", "--constraint", "macs >= 2M"],
+        &["contradict"],
+    );
+    refused(&["--window", "0"], &["window"]);
+    assert!(!Path::new(db).exists());
+}
