@@ -5,6 +5,7 @@
 //! recorded results again. [`drive`](drive()) keeps that order whatever the
 //! number of threads.
 
+mod bayes;
 mod bracket;
 mod directions;
 #[cfg(feature = "predict")]
@@ -28,6 +29,7 @@ mod reward;
 pub mod sorting;
 mod surrogate;
 
+pub use bayes::Bayes;
 #[cfg(feature = "predict")]
 pub use drive::{Budget, Told, drive};
 pub use evolution::Evolution;

@@ -149,11 +149,11 @@ fn known_chance(
 }
 
 /// Which of `(accuracy, chance to be allowed)` to measure next when `left` may
-/// be measured: the most accurate of the set whose best allowed member is
-/// expected to be best, beyond what is `reached` already. The set is grown one
-/// by one, which is within 1 - 1/e of the best set since the expectation is
-/// submodular. Trying the most accurate first wastes nothing: where it is
-/// allowed, the others need no measuring.
+/// be measured: of the set whose best allowed member is expected to be best,
+/// beyond what is `reached` already, the one that gains most over the least of
+/// the set, which is kept for the case that the others fail. The set is grown
+/// one by one, which is within 1 - 1/e of the best set since the expectation is
+/// submodular.
 fn next_finalist(options: &[(f64, f64)], reached: f64, left: usize) -> Option<usize> {
     const WORTH_MEASURING: f64 = 1e-6;
     // Chances are taken for independent.
@@ -186,8 +186,12 @@ fn next_finalist(options: &[(f64, f64)], reached: f64, left: usize) -> Option<us
             _ => break,
         }
     }
+    // Where the errors of predictions go together, the first measurement
+    // teaches most where it is most in question what is gained.
+    let least = set.iter().map(|i| options[*i].0).fold(f64::MAX, f64::min);
+    let gain = |index: usize| options[index].1 * (options[index].0 - least);
     set.into_iter()
-        .max_by(|a, b| options[*a].0.total_cmp(&options[*b].0).then(b.cmp(a)))
+        .max_by(|a, b| gain(*a).total_cmp(&gain(*b)).then(b.cmp(a)))
 }
 
 #[cfg(test)]
@@ -195,12 +199,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finalists_are_tried_from_the_boldest_to_the_safe() {
+    fn bold_finalists_are_tried_before_the_safe_one() {
         let options = [(0.70, 1.0), (0.72, 0.5), (0.73, 0.4), (0.74, 1e-9)];
         // Alone, the safe one is best; with more to measure, bolder ones first.
         assert_eq!(next_finalist(&options, 0.0, 1), Some(0));
         assert_eq!(next_finalist(&options, 0.0, 2), Some(1));
         assert_eq!(next_finalist(&options, 0.0, 3), Some(2));
+        // Of bold ones, the likely.
+        let likely = [(0.70, 1.0), (0.72, 0.9), (0.73, 0.1)];
+        assert_eq!(next_finalist(&likely, 0.0, 3), Some(1));
         // What is not better than what is reached is not measured.
         assert_eq!(next_finalist(&options[..2], 0.72, 5), None);
         assert_eq!(next_finalist(&options, 0.72, 5), Some(2));

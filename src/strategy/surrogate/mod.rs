@@ -2,17 +2,23 @@
 //! process over them, and what a candidate is expected to add.
 
 mod describe;
+mod improvement;
 mod kernel;
 mod limits;
+mod model;
 mod points;
 mod process;
 mod study;
+mod tradeoff;
 mod warp;
 
 pub use describe::{DESCRIPTION, describe};
-pub(super) use kernel::Kernel;
+pub(super) use improvement::{Staircase, nodes};
+use kernel::Kernel;
 pub use limits::chance;
 pub(super) use limits::{Incumbents, allowed};
-pub(super) use process::Process;
+pub(super) use model::{Belief, Model};
+use process::Process;
 pub(super) use study::Study;
-pub(super) use warp::Warp;
+pub(super) use tradeoff::{Tradeoff, gaussian};
+use warp::Warp;

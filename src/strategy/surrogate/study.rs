@@ -166,6 +166,18 @@ impl Study {
         told.filter_map(|(row, answer)| Some((*row, answer.as_ref()?)))
     }
 
+    /// Least and greatest loss told, by objective.
+    pub fn ranges(&self) -> Vec<(f64, f64)> {
+        let objectives = self.problem().goals.objectives().len();
+        let mut ranges = vec![(f64::MAX, f64::MIN); objectives];
+        for (_, worth) in self.succeeded() {
+            for (range, loss) in ranges.iter_mut().zip(&worth.objectives) {
+                *range = (range.0.min(*loss), range.1.max(*loss));
+            }
+        }
+        ranges
+    }
+
     /// Rows to begin with: the initial ones, then one of each of `count` strata
     /// of equal size by `key`, in random order. Rows without a key come in only
     /// where there are no others.

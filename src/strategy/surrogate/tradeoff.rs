@@ -9,7 +9,7 @@ const SUM: f64 = 0.05;
 const DRAWS: usize = 16;
 
 /// A direction on the front, and common random numbers to judge candidates by.
-pub(super) struct Tradeoff {
+pub(in crate::strategy) struct Tradeoff {
     weights: Vec<f64>,
     /// Least and greatest loss by objective.
     ranges: Vec<(f64, f64)>,
@@ -52,7 +52,7 @@ impl Tradeoff {
 }
 
 /// A standard normal number (Box and Muller 1958).
-pub(super) fn gaussian(rng: &mut impl Rng) -> f64 {
+pub(in crate::strategy) fn gaussian(rng: &mut impl Rng) -> f64 {
     let (u, v) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
     (-2.0 * u.ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos()
 }

@@ -7,7 +7,7 @@
 /// Losses reached at each cost, as a descending staircase, within a reference
 /// point.
 #[derive(Debug, Clone)]
-pub(super) struct Staircase {
+pub(in crate::strategy) struct Staircase {
     /// Costs ascending, losses descending.
     steps: Vec<(f64, f64)>,
     /// Cost and loss beyond which nothing counts.
@@ -54,7 +54,7 @@ impl Staircase {
 
 /// Standard normal abscissae and their weights: fine enough for tails out to
 /// 3.5 standard deviations, where improvements of good fronts lie.
-pub(super) fn nodes() -> [(f64, f64); 15] {
+pub(in crate::strategy) fn nodes() -> [(f64, f64); 15] {
     let mut nodes = [(0.0, 0.0); 15];
     let mut sum = 0.0;
     for (index, node) in nodes.iter_mut().enumerate() {
