@@ -20,3 +20,6 @@ pub use tournament::{
 };
 pub use trial::{Plan, TrialError, search, search_best, search_front};
 pub use truth::{Truth, handed_over};
+
+#[cfg(test)]
+mod tests;

@@ -102,3 +102,6 @@ impl Strategy for Guided {
         self.study.is_spent()
     }
 }
+
+#[cfg(test)]
+mod tests;
