@@ -5,6 +5,7 @@
 pub mod bench_agents;
 pub mod bench_predictor;
 pub mod bench_proxies;
+pub mod bench_search;
 pub mod calibrate;
 pub mod devices;
 pub mod measure;
@@ -68,6 +69,8 @@ enum Bench {
     /// Zero-cost proxies against a benchmark's true accuracies, beside published
     /// figures.
     Proxies(bench_proxies::Args),
+    /// Strategies on NAS-Bench-201, where every accuracy is known.
+    Search(bench_search::Args),
 }
 
 /// Runs the program and returns its exit code.
@@ -92,6 +95,7 @@ pub fn main() -> i32 {
         Command::Proxies(args) => proxies::run(args),
         Command::Bench { command } => match command {
             Bench::Predictor(args) => bench_predictor::run(args),
+            Bench::Search(args) => bench_search::run(args),
             Bench::Proxies(args) => bench_proxies::run(args),
             Bench::Agents(args) => bench_agents::run(args),
         },
