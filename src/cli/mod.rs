@@ -4,6 +4,7 @@
 
 pub mod bench_predictor;
 pub mod calibrate;
+pub mod device;
 pub mod measure;
 pub mod predict;
 pub mod predictor;
@@ -33,6 +34,8 @@ enum Command {
     Space(space::Args),
     /// Measure architectures of a space on this machine.
     Measure(measure::MeasureArgs),
+    /// List, show, test and make device profiles and their plugins.
+    Device(device::Args),
     /// Calibrate the predictor to a device from about ten measurements.
     Calibrate(calibrate::Args),
     /// Browse and export recorded runs.
@@ -67,6 +70,7 @@ pub fn main() -> i32 {
         Command::Quickstart(args) | Command::Search(args) => search::run(args),
         Command::Space(args) => space::run(args),
         Command::Measure(args) => measure::measure(args),
+        Command::Device(args) => device::run(args),
         Command::Calibrate(args) => calibrate::run(args),
         Command::Runs(args) => runs::run(args),
         Command::Predict(args) => predict::run(args),

@@ -39,7 +39,8 @@ pub struct Args {
     /// Trains on this backend: flex or wgpu.
     #[arg(long)]
     backend: Option<Backend>,
-    /// Minimise the latency of this engine: tract, flex or wgpu.
+    /// Minimise the latency of this engine (tract, flex or wgpu) or device
+    /// (`bespoke device list`).
     #[arg(long)]
     engine: Option<String>,
     /// Only networks at most this slow.

@@ -20,7 +20,8 @@ pub struct Experiment {
     pub seed: u64,
     /// Trains the candidates.
     pub backend: Backend,
-    /// The engine whose latency is minimised: `tract`, `flex` or `wgpu`.
+    /// The engine whose latency is minimised: `tract`, `flex`, `wgpu`, or a
+    /// device such as `onnxruntime`.
     pub engine: String,
     /// Measured beside it, for comparison.
     pub other_engines: Vec<String>,

@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::{SearchError, local_probe};
-use crate::device::{Deployable, Measurement, ProbeError, Protocol, measure_many};
+use crate::device::{Deployable, Measurement, Probe, ProbeError, Protocol, measure_many};
 use crate::network::Network;
 use crate::predict::{Agreement, Calibrated, Predictor, agreement};
 use crate::space::{Architecture, Space};
@@ -62,7 +62,7 @@ pub fn choose(
     (chosen, unseen)
 }
 
-/// Measures networks on a local engine, reporting as it goes.
+/// Measures networks on a device or engine, reporting as it goes.
 ///
 /// # Errors
 /// When the engine cannot start, the protocol makes no sense, or `stopped`
@@ -77,11 +77,27 @@ pub fn survey(
     stopped: &dyn Fn() -> bool,
 ) -> Result<Vec<Result<Measurement, ProbeError>>, SearchError> {
     let mut probe = local_probe(engine)?;
+    survey_on(&mut probe, engine, models, protocol, seed, report, stopped)
+}
+
+/// As [`survey`], on a probe that messages call `engine`.
+///
+/// # Errors
+/// As there, apart from the start.
+pub fn survey_on(
+    probe: &mut dyn Probe,
+    engine: &str,
+    models: &[Deployable],
+    protocol: &Protocol,
+    seed: u64,
+    report: &mut dyn FnMut(Report<'_>),
+    stopped: &dyn Fn() -> bool,
+) -> Result<Vec<Result<Measurement, ProbeError>>, SearchError> {
     report(Report::Phase {
         name: &format!("measuring on {engine}"),
         steps: models.len() * protocol.passes,
     });
-    let survey = measure_many(&mut probe, models, protocol, seed, &mut |step| {
+    let survey = measure_many(probe, models, protocol, seed, &mut |step| {
         report(Report::Step(match step.result {
             Ok(m) => format!("{:.3} ms", m.median_ms()),
             Err(error) => error.to_string(),
