@@ -7,6 +7,7 @@ pub mod bench_predictor;
 pub mod bench_proxies;
 pub mod bench_search;
 pub mod calibrate;
+pub mod device;
 pub mod devices;
 pub mod measure;
 pub mod predict;
@@ -39,6 +40,8 @@ enum Command {
     Space(space::Args),
     /// Measure architectures of a space, here or on a device elsewhere.
     Measure(measure::MeasureArgs),
+    /// List, show, test and make device profiles and their plugins.
+    Device(device::Args),
     /// Calibrate the predictor to a device from about ten measurements.
     Calibrate(calibrate::Args),
     /// Coordinate devices elsewhere: they dial in and measure.
@@ -86,6 +89,7 @@ pub fn main() -> i32 {
         Command::Quickstart(args) | Command::Search(args) => search::run(args),
         Command::Space(args) => space::run(args),
         Command::Measure(args) => measure::measure(args),
+        Command::Device(args) => device::run(args),
         Command::Calibrate(args) => calibrate::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Devices(args) => devices::run(args),

@@ -40,8 +40,8 @@ pub struct Args {
     /// Trains on this backend: flex or wgpu.
     #[arg(long)]
     backend: Option<Backend>,
-    /// Minimise the latency of this engine: tract, flex or wgpu here, or that of
-    /// a device elsewhere as DEVICE/ENGINE, such as pi5/tract.
+    /// Minimise the latency of this engine (tract, flex or wgpu), device (`bespoke
+    /// device list`), or engine of a device elsewhere, such as pi5/tract.
     #[arg(long)]
     engine: Option<String>,
     /// Measure and calibrate these engines, too; their latencies are

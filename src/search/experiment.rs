@@ -23,8 +23,9 @@ pub struct Experiment {
     pub seed: u64,
     /// Trains the candidates.
     pub backend: Backend,
-    /// The engine whose latency is `latency_ms`: `tract`, `flex` or `wgpu`, or
-    /// that of a device elsewhere, such as `pi5/tract`.
+    /// The engine whose latency is `latency_ms`: `tract`, `flex` or `wgpu`, a
+    /// device such as `onnxruntime`, or that of one elsewhere, such as
+    /// `pi5/tract`.
     pub engine: String,
     /// Measured and calibrated beside it; their latencies are
     /// `latency_ms@ENGINE`, and each gets a front of its own.
