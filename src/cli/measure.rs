@@ -12,7 +12,7 @@ use crate::device::{
     Deployable, Measurement, Probe, Protocol, RunOptions, Warning, median, spearman,
 };
 use crate::network::Network;
-use crate::search::{Report, Setup, probe, survey_on};
+use crate::search::{Report, Setup, anew, probe, survey_on};
 use crate::space::{Architecture, Space};
 
 pub const EXAMPLES: &str = "\
@@ -193,7 +193,11 @@ pub fn measure(args: MeasureArgs) -> miette::Result<()> {
     };
     // A probe of its own for each round: a repeat starts from nothing.
     let round = |seed: u64| -> miette::Result<Vec<Measurement>> {
-        let mut probe = probe(&args.engine, &setup)?;
+        let name = match args.repeat {
+            true => anew(&args.engine),
+            false => args.engine.clone(),
+        };
+        let mut probe = probe(&name, &setup)?;
         measure_all(
             probe.as_mut(),
             &args.engine,

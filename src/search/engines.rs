@@ -80,6 +80,20 @@ pub fn probe(name: &str, setup: &Setup) -> Result<Box<dyn Probe>, EngineError> {
     Ok(Box::new(local(engine, setup)))
 }
 
+/// The name under which an engine measures anew. A device elsewhere answers
+/// from what was measured before unless it is asked for another series.
+pub fn anew(name: &str) -> String {
+    if ENGINES.contains(&name) || split_name(name).is_none() || profile(name).is_ok() {
+        return name.to_string();
+    }
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let series = now.map_or(0, |elapsed| elapsed.as_micros());
+    match name.contains('@') {
+        true => format!("{name}-{series}"),
+        false => format!("{name}@{series}"),
+    }
+}
+
 fn local(engine: Box<dyn Engine>, setup: &Setup) -> LocalProbe {
     LocalProbe::new(engine, setup.run)
 }
@@ -151,5 +165,21 @@ fn in_process(name: &str, setup: &Setup) -> Result<Box<dyn Engine>, EngineError>
             name: other.to_string(),
             devices: Catalogue::from_environment().names().join(", "),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_devices_elsewhere_need_another_name_to_measure_anew() {
+        assert_eq!(anew("tract"), "tract");
+        assert_eq!(anew("local/tract"), "local/tract");
+        let first = anew("pi5/tract");
+        assert!(first.starts_with("pi5/tract@"), "{first}");
+        let again = anew(&first);
+        assert!(again.starts_with(&first) && again != first);
+        assert_eq!(split_name(&again).unwrap().1, "tract");
     }
 }

@@ -12,7 +12,7 @@ mod knowledge;
 mod run;
 mod survey;
 
-pub use engines::{ENGINES, EngineError, Setup, probe};
+pub use engines::{ENGINES, EngineError, Setup, anew, probe};
 pub use error::SearchError;
 pub use experiment::{Experiment, ExperimentError};
 pub use run::{Search, Start};
