@@ -122,11 +122,9 @@ fn the_benchmark_ranks_beside_published_figures() {
         "has no column `accuracy`",
     );
     std::fs::write(dir.join("bad.csv"), format!("{header}|conv~0|,5\n")).unwrap();
-    refused(
-        dir,
-        "bespoke bench proxies --accuracy bad.csv",
-        "`|conv~0|` is no NAS-Bench-201 architecture",
-    );
+    let line = "bespoke bench proxies --accuracy bad.csv";
+    refused(dir, line, "bad.csv, line 2");
+    refused(dir, line, "`|conv~0|` is no nasbench201 architecture");
 }
 
 #[test]

@@ -131,8 +131,10 @@ pub fn run(args: Args) -> miette::Result<()> {
     let networks = rows
         .iter()
         .map(|row| {
-            let architecture = Codec::NasBench201.decode(&space, &row.genotype)?;
-            network(&space, &architecture, !args.simplified)
+            Codec::NasBench201
+                .decode(&space, &row.genotype)
+                .map_err(miette::Report::from)
+                .and_then(|a| network(&space, &a, !args.simplified))
                 .wrap_err_with(|| format!("{}, line {}", args.accuracy.display(), row.line))
         })
         .collect::<miette::Result<Vec<Network>>>()?;
