@@ -26,7 +26,7 @@ pub enum Start {
 pub struct Search<'a> {
     pub(super) experiment: Experiment,
     pub(super) space: Arc<Space>,
-    pub(super) dataset: Dataset,
+    pub(super) dataset: Arc<Dataset>,
     pub(super) predictor: Predictor,
     pub(super) store: Store,
     pub(super) run: RunId,
@@ -98,7 +98,7 @@ impl<'a> Search<'a> {
         Ok(Search {
             experiment,
             space,
-            dataset,
+            dataset: Arc::new(dataset),
             predictor,
             store,
             run,
