@@ -127,6 +127,19 @@ fn a_device_elsewhere_is_used_by_name_like_the_one_here() {
     );
     assert!(done(run(&["devices", "list"])).contains("idle"));
 
+    // What happened can be watched.
+    let mut watch = Command::new(env!("CARGO_BIN_EXE_bespoke"))
+        .args(["devices", "watch"])
+        .env("BESPOKE_COORDINATOR", &admin)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let _watch = Running(watch);
+    let mut seen = lines.map_while(Result::ok);
+    assert!(seen.any(|line| line.contains("a token was issued for pi5")));
+    assert!(seen.any(|line| line.contains("pi5/tract measured")));
+
     let calibrated = [
         "calibrate",
         "pi5/tract",

@@ -179,6 +179,38 @@ fn the_best_of_brief_trainings_are_trained_again_and_longer() {
 }
 
 #[test]
+fn a_guided_search_takes_proxies_for_a_prior() {
+    let dir = tempfile::tempdir().unwrap();
+    let space = dir.path().join("few.space");
+    let text = "space few\ninput image 1x28x28\nclasses 10\nnetwork {\n  \
+                conv3x3({4, 6}, stride 2) bn relu\n  repeat 1..2 { conv3x3({8, 12}, stride 2) bn relu }\n  \
+                pool avg global\n  linear(classes)\n}\n";
+    std::fs::write(&space, text).unwrap();
+    let db = dir.path().join("b.db");
+    let db = db.to_str().unwrap();
+    let args = [
+        "--space",
+        space.to_str().unwrap(),
+        "--strategy",
+        "guided",
+        "--proxies",
+        "synflow,naswot",
+        "--evaluations",
+        "12",
+    ];
+    let run = search(db, &args);
+    assert!(run.status.success(), "{}", err(&run));
+    // Twelve architectures: all are found, each once.
+    let recorded = events(db, dir.path());
+    let evaluated = of_kind(&recorded, "evaluated");
+    let genotypes: std::collections::BTreeSet<&str> = evaluated
+        .iter()
+        .map(|e| e["genotype"].as_str().unwrap())
+        .collect();
+    assert_eq!((evaluated.len(), genotypes.len()), (12, 12));
+}
+
+#[test]
 fn a_space_of_one_architecture_and_no_budget_end_well() {
     let dir = tempfile::tempdir().unwrap();
     let space = dir.path().join("one.space");
@@ -233,5 +265,10 @@ fn goals_that_make_no_sense_are_refused_before_anything_is_recorded() {
     );
     refused(&["--window", "0"], &["window"]);
     refused(&["--fidelities", "some"], &["some", "asha"]);
+    refused(
+        &["--strategy", "guided", "--proxies", "tarot"],
+        &["tarot", "synflow"],
+    );
+    refused(&["--proxies", "synflow"], &["proxies", "guided"]);
     assert!(!Path::new(db).exists());
 }

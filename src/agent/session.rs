@@ -155,7 +155,7 @@ impl<M: Measure> Agent<M> {
                 "{error}; dialling again in {:.1} s",
                 wait.as_secs_f64()
             ));
-            tokio::time::sleep(wait).await;
+            self.meanwhile(tokio::time::sleep(wait)).await?;
             pause = (2 * pause).min(PAUSES.1);
         }
     }
@@ -166,6 +166,18 @@ impl<M: Measure> Agent<M> {
         }
     }
 
+    /// Does something that takes time, and looks after a measurement that ends
+    /// meanwhile.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, AgentError> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                outcome = finished(&mut self.holding) => self.finish(outcome)?,
+            }
+        }
+    }
+
     /// One connection, until it ends.
     async fn connection(&mut self) -> Result<std::convert::Infallible, AgentError> {
         let Enrolment {
@@ -173,12 +185,9 @@ impl<M: Measure> Agent<M> {
             server,
             identity,
             ..
-        } = &self.enrolment;
-        let connected = connect(address, *server, identity).await;
-        let mut channel = connected.map_err(|source| AgentError::Connect {
-            address: address.clone(),
-            source,
-        })?;
+        } = self.enrolment.clone();
+        let connected = self.meanwhile(connect(&address, server, &identity)).await?;
+        let mut channel = connected.map_err(|source| AgentError::Connect { address, source })?;
         channel.raise_limit(MAX_FRAME);
         let hello = Hello {
             agent: env!("CARGO_PKG_VERSION").into(),

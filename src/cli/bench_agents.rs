@@ -27,8 +27,8 @@ pub struct Args {
     /// Samples in each measurement.
     #[arg(long, default_value_t = 200)]
     samples: usize,
-    /// Each agent drops its connection in the middle of every so manieth job;
-    /// 0 for never.
+    /// Each agent drops its connection in the middle of one job in so many; 0
+    /// for never.
     #[arg(long, value_name = "JOBS", default_value_t = 37)]
     drop_every: u64,
     /// Print JSON.

@@ -6,7 +6,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::bayes::Bayes;
 use super::evolution::Evolution;
+use super::guided::Guided;
 use super::local::Local;
 use super::moead::Moead;
 use super::nsga2::Nsga2;
@@ -105,6 +107,8 @@ kinds! {
     Nsga3, "nsga3", "NSGA-III, for three and more objectives (Deb and Jain 2014)", Nsga3::of;
     Moead, "moead", "MOEA/D: three and more objectives without generations (Zhang and Li 2007)", Moead::of;
     Reinforce, "reinforce", "A policy rewarded as in MnasNet: accuracy x (latency / target)^w (Tan et al. 2019)", Reinforce::of;
+    Bayes, "bayes", "Surrogates and Thompson sampling in the manner of BANANAS (White et al. 2021)", Bayes::of;
+    Guided, "guided", "Models what is not foretold; expected hypervolume improvement", Guided::of;
 }
 
 /// Makes a strategy.

@@ -5,12 +5,14 @@
 //! recorded results again. [`drive`](drive()) keeps that order whatever the
 //! number of threads.
 
+mod bayes;
 mod bracket;
 mod directions;
 #[cfg(feature = "predict")]
 mod drive;
 mod evolution;
 mod generational;
+mod guided;
 mod halving;
 mod kinds;
 mod ledger;
@@ -26,10 +28,13 @@ mod random;
 mod reinforce;
 mod reward;
 pub mod sorting;
+mod surrogate;
 
+pub use bayes::Bayes;
 #[cfg(feature = "predict")]
 pub use drive::{Budget, Told, drive};
 pub use evolution::Evolution;
+pub use guided::Guided;
 pub use halving::{Fidelities, Halving, Rule};
 pub use kinds::{Kind, Settings, StrategyError, build};
 pub use local::Local;
@@ -40,6 +45,7 @@ pub use objective::{Constraint, GoalError, Goals, Metric, Side};
 pub use problem::{Estimate, Knowledge, Known, Nothing, Problem};
 pub use random::Random;
 pub use reinforce::Reinforce;
+pub use surrogate::{DESCRIPTION, chance, describe};
 
 use serde::{Deserialize, Serialize};
 

@@ -252,15 +252,19 @@ pub fn plain(text: &str, longest: usize) -> String {
         .collect()
 }
 
-/// Makes what a device says of itself fit to be kept and shown.
+/// Makes what a device says of itself fit to be kept and shown: every text in it,
+/// whichever facts there are.
 pub(crate) fn clean(facts: &mut DeviceFacts) {
-    let texts = [&mut facts.cpu_model, &mut facts.governor, &mut facts.os];
-    for text in texts.into_iter().flatten() {
-        *text = plain(text, 200);
+    let mut value = serde_json::to_value(&*facts).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        for field in fields.values_mut() {
+            if let serde_json::Value::String(text) = field {
+                *text = plain(text, 200);
+            }
+        }
     }
-    facts.architecture = plain(&facts.architecture, 200);
-    facts.temperature_c = facts.temperature_c.filter(|t| t.is_finite());
-    facts.load_1min = facts.load_1min.filter(|l| l.is_finite());
+    // Numbers that are none have become absent on the way.
+    *facts = serde_json::from_value(value).unwrap_or_default();
 }
 
 impl Hello {

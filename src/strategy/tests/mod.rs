@@ -1,7 +1,7 @@
 mod contract;
 mod multi_fidelity;
 mod success;
-mod toys;
+pub mod toys;
 
 use std::collections::HashSet;
 use std::sync::Arc;
