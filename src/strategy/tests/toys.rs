@@ -18,6 +18,12 @@ pub const WIDE: &str = "space t input image 3x8x8 network {
 /// 4 × (1 + 2 + 4) architectures, with choices that others switch on.
 pub const SMALL: &str = "space t input image 3x8x8 network {
     conv({1, 3}, {4, 8}) repeat 0..2 { choose { relu | bn } } }";
+/// With choices that depend on shapes, and a bound of its own.
+pub const GUARDED: &str = "space t input image 3x8x8
+    require params < 700
+    network {
+        conv({1, 3}, {4, 8})
+        choose { a => relu when channels == 4 | b => conv(3, {4, 8}) | c => bn } }";
 pub const SINGLE: &str = "space t input image 3x8x8 network { relu }";
 
 pub fn space(text: &str) -> Arc<Space> {
