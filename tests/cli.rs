@@ -300,7 +300,10 @@ fn wrong_input_is_explained_with_exit_code_2() {
     let nowhere = |more: &[&'static str]| [&bench[..], &["nowhere.csv"], more].concat();
     refused(&nowhere(&[]), &["nowhere.csv"]);
     refused(&nowhere(&["--seeds", "0"]), &["--seeds"]);
-    refused(&nowhere(&["--strategy", "annealing"]), &["annealing", "guided"]);
+    refused(
+        &nowhere(&["--strategy", "annealing"]),
+        &["annealing", "guided"],
+    );
     let other = write("acc.csv", b"architecture,top1\n");
     refused(
         &[&bench[..], &[&other]].concat(),
