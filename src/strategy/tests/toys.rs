@@ -95,7 +95,8 @@ pub fn settings(seed: u64) -> Settings {
     }
 }
 
-/// Every strategy, plain and in each kind of multi-fidelity.
+/// Every strategy, plain and in each kind of multi-fidelity; those that think
+/// long in one kind alone, as what is around them does not know the difference.
 pub fn everything() -> Vec<(Kind, Settings)> {
     let rules = Rule::ALL.map(|rule| {
         Some(Fidelities {
@@ -105,7 +106,12 @@ pub fn everything() -> Vec<(Kind, Settings)> {
     });
     let wrappers = std::iter::once(None).chain(rules);
     let with = |fidelities: Option<Fidelities>| {
-        Kind::ALL.iter().map(move |kind| {
+        let rule = fidelities.map(|f| f.rule);
+        let slow = |kind: &Kind| matches!(kind, Kind::Bayes | Kind::Guided);
+        let kinds = Kind::ALL
+            .iter()
+            .filter(move |kind| !slow(kind) || rule.is_none_or(|rule| rule == Rule::ALL[0]));
+        kinds.map(move |kind| {
             let settings = Settings {
                 fidelities,
                 ..settings(1)
