@@ -32,5 +32,7 @@ pub mod space;
 #[cfg(feature = "full")]
 pub mod store;
 pub mod strategy;
+#[cfg(feature = "predict")]
+pub mod tabular;
 #[cfg(feature = "agent")]
 pub mod wire;

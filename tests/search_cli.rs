@@ -132,6 +132,85 @@ fn one_set_of_trainings_gives_a_front_for_each_engine_within_the_limits() {
 }
 
 #[test]
+fn the_best_of_brief_trainings_are_trained_again_and_longer() {
+    let dir = tempfile::tempdir().unwrap();
+    let toml = dir.path().join("e.toml");
+    let text =
+        "fidelities = { rule = \"asha\", reduction = 2, least = 0.25 }\nother_engines = []\n";
+    std::fs::write(&toml, text).unwrap();
+    let db = dir.path().join("b.db");
+    let db = db.to_str().unwrap();
+    let toml = toml.to_str().unwrap();
+    let args = [
+        toml,
+        "--strategy",
+        "random",
+        "--evaluations",
+        "7",
+        "--window",
+        "2",
+    ];
+    let run = search(db, &args);
+    assert!(run.status.success(), "{}", err(&run));
+    let recorded = events(db, dir.path());
+    let fidelity = |e: &Value| e["fidelity"].as_f64().unwrap_or(1.0);
+    let evaluated = of_kind(&recorded, "evaluated");
+    let spent: f64 = evaluated.iter().map(|e| fidelity(e)).sum();
+    assert!(spent <= 7.0 && spent > 6.0, "{spent}");
+    let of = |share: f64| -> Vec<&str> {
+        let there = evaluated.iter().filter(|e| fidelity(e) == share);
+        there.map(|e| e["genotype"].as_str().unwrap()).collect()
+    };
+    let (brief, full) = (of(0.25), of(1.0));
+    assert!(
+        brief.len() >= 2 * full.len() && !full.is_empty(),
+        "{brief:?} {full:?}"
+    );
+    assert!(full.iter().all(|genotype| brief.contains(genotype)));
+    // Only those with all of the training stand in the front.
+    let front = json(&bespoke(&["runs", "--db", db, "front", "latest", "--json"]));
+    let front = front.as_array().unwrap();
+    assert!(!front.is_empty());
+    assert!(
+        front
+            .iter()
+            .all(|row| full.contains(&row["genotype"].as_str().unwrap()))
+    );
+}
+
+#[test]
+fn a_guided_search_takes_proxies_for_a_prior() {
+    let dir = tempfile::tempdir().unwrap();
+    let space = dir.path().join("few.space");
+    let text = "space few\ninput image 1x28x28\nclasses 10\nnetwork {\n  \
+                conv3x3({4, 6}, stride 2) bn relu\n  repeat 1..2 { conv3x3({8, 12}, stride 2) bn relu }\n  \
+                pool avg global\n  linear(classes)\n}\n";
+    std::fs::write(&space, text).unwrap();
+    let db = dir.path().join("b.db");
+    let db = db.to_str().unwrap();
+    let args = [
+        "--space",
+        space.to_str().unwrap(),
+        "--strategy",
+        "guided",
+        "--proxies",
+        "synflow,naswot",
+        "--evaluations",
+        "12",
+    ];
+    let run = search(db, &args);
+    assert!(run.status.success(), "{}", err(&run));
+    // Twelve architectures: all are found, each once.
+    let recorded = events(db, dir.path());
+    let evaluated = of_kind(&recorded, "evaluated");
+    let genotypes: std::collections::BTreeSet<&str> = evaluated
+        .iter()
+        .map(|e| e["genotype"].as_str().unwrap())
+        .collect();
+    assert_eq!((evaluated.len(), genotypes.len()), (12, 12));
+}
+
+#[test]
 fn a_space_of_one_architecture_and_no_budget_end_well() {
     let dir = tempfile::tempdir().unwrap();
     let space = dir.path().join("one.space");
@@ -185,5 +264,11 @@ fn goals_that_make_no_sense_are_refused_before_anything_is_recorded() {
         &["contradict"],
     );
     refused(&["--window", "0"], &["window"]);
+    refused(&["--fidelities", "some"], &["some", "asha"]);
+    refused(
+        &["--strategy", "guided", "--proxies", "tarot"],
+        &["tarot", "synflow"],
+    );
+    refused(&["--proxies", "synflow"], &["proxies", "guided"]);
     assert!(!Path::new(db).exists());
 }

@@ -14,7 +14,7 @@ use crate::predict::device_model::{DeviceModel, Origin, Sample};
 use crate::predict::gain::GainOptions;
 use crate::predict::judge::{Ceiling, Judgement, by_name, ceiling, judge};
 use crate::predict::{Features, Predictor, Quantity, measurements};
-use crate::search::pool;
+use crate::search::{ENGINES, EngineError, Setup, pool, probe};
 use crate::space::{Architecture, Space};
 
 pub const EXAMPLES: &str = "\
@@ -29,14 +29,12 @@ A device that is not here: --choose prints the networks to measure, as the
 beginning of a CSV file with the columns genotype and latency_ms. Fill in the
 second column and give the file back with --measurements.";
 
-/// The engines of this machine.
-const ENGINES: [&str; 3] = ["tract", "flex", "wgpu"];
-
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// An engine of this machine (tract, flex or wgpu), one of a device with an
-    /// agent (such as pi5/tract), or the name of a device measured by other means.
+    /// An engine of this machine (tract, flex or wgpu), a device (`bespoke device
+    /// list`), one with an agent (such as pi5/tract), or the name of a device
+    /// measured by other means.
     #[arg(value_name = "DEVICE")]
     device: String,
     /// The space whose architectures are measured.
@@ -51,6 +49,12 @@ pub struct Args {
     heldout: usize,
     #[command(flatten)]
     source: Source,
+    /// Measure with longer warm-ups, tighter intervals and more passes.
+    #[arg(long, conflicts_with = "measurements")]
+    thorough: bool,
+    /// Bind the engine to these cores, such as 0 or 0-3 (by taskset).
+    #[arg(long, conflicts_with = "measurements")]
+    cores: Option<String>,
     /// Print the architectures to measure, those of --measurements left out.
     #[arg(long)]
     choose: bool,
@@ -347,14 +351,22 @@ fn measured_here(args: &Args, space: &Space, predictor: &Predictor) -> miette::R
             quantity.name()
         );
     }
-    let elsewhere = crate::coordinator::split_name(&args.device).is_some();
-    if !elsewhere && !ENGINES.contains(&args.device.as_str()) {
-        miette::bail!(
+    let setup = Setup {
+        cores: args.cores.clone(),
+        ..Setup::default()
+    };
+    let protocol = match args.thorough {
+        true => Protocol::thorough(),
+        false => Protocol::quick(),
+    };
+    let mut probe = match probe(&args.device, &setup) {
+        Err(EngineError::Unknown { name, devices }) => miette::bail!(
             help = "a device with an agent is DEVICE/ENGINE, such as pi5/tract; for one measured by other means give --measurements FILE.csv; --choose prints which architectures to measure",
-            "`{}` is no engine of this machine (they are tract, flex and wgpu)",
-            args.device
-        );
-    }
+            "`{name}` is no engine of this machine (they are {}) and no device with a profile (they are {devices})",
+            ENGINES.join(", ")
+        ),
+        found => found?,
+    };
     let candidates = pool(space, args.seed);
     let networks: Vec<&Network> = candidates.iter().map(|p| &p.1).collect();
     let wanted = (args.references.unwrap_or(10), args.heldout);
@@ -365,10 +377,11 @@ fn measured_here(args: &Args, space: &Space, predictor: &Predictor) -> miette::R
         .map(|i| candidates[*i].clone())
         .collect();
     let measured = measure_all(
+        probe.as_mut(),
         &args.device,
         space,
         &architectures,
-        &Protocol::quick(),
+        &protocol,
         args.seed,
     )?;
     let repeats: Vec<Vec<f64>> = measured

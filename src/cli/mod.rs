@@ -4,12 +4,16 @@
 
 pub mod bench_agents;
 pub mod bench_predictor;
+pub mod bench_proxies;
+pub mod bench_search;
 pub mod calibrate;
+pub mod device;
 pub mod devices;
 pub mod measure;
 pub mod predict;
 pub mod predictor;
 mod progress;
+pub mod proxies;
 pub mod runs;
 pub mod search;
 pub mod serve;
@@ -36,6 +40,8 @@ enum Command {
     Space(space::Args),
     /// Measure architectures of a space, here or on a device elsewhere.
     Measure(measure::MeasureArgs),
+    /// List, show, test and make device profiles and their plugins.
+    Device(device::Args),
     /// Calibrate the predictor to a device from about ten measurements.
     Calibrate(calibrate::Args),
     /// Coordinate devices elsewhere: they dial in and measure.
@@ -48,6 +54,8 @@ enum Command {
     Predict(predict::Args),
     /// Meta-train the predictor, judge it, or show what it knows.
     Predictor(predictor::Args),
+    /// Score untrained architectures by zero-cost proxies.
+    Proxies(proxies::Args),
     /// Reproduce the published comparisons.
     Bench {
         #[command(subcommand)]
@@ -61,6 +69,11 @@ enum Bench {
     Predictor(bench_predictor::Args),
     /// The coordinator under the load of many simulated agents.
     Agents(bench_agents::Args),
+    /// Zero-cost proxies against a benchmark's true accuracies, beside published
+    /// figures.
+    Proxies(bench_proxies::Args),
+    /// Strategies on NAS-Bench-201, where every accuracy is known.
+    Search(bench_search::Args),
 }
 
 /// Runs the program and returns its exit code.
@@ -76,18 +89,20 @@ pub fn main() -> i32 {
         Command::Quickstart(args) | Command::Search(args) => search::run(args),
         Command::Space(args) => space::run(args),
         Command::Measure(args) => measure::measure(args),
+        Command::Device(args) => device::run(args),
         Command::Calibrate(args) => calibrate::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Runs(args) => runs::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Predictor(args) => predictor::run(args),
-        Command::Bench {
-            command: Bench::Predictor(args),
-        } => bench_predictor::run(args),
-        Command::Bench {
-            command: Bench::Agents(args),
-        } => bench_agents::run(args),
+        Command::Proxies(args) => proxies::run(args),
+        Command::Bench { command } => match command {
+            Bench::Predictor(args) => bench_predictor::run(args),
+            Bench::Search(args) => bench_search::run(args),
+            Bench::Proxies(args) => bench_proxies::run(args),
+            Bench::Agents(args) => bench_agents::run(args),
+        },
     };
     match outcome {
         Ok(()) => 0,

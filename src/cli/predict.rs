@@ -47,7 +47,7 @@ pub struct Args {
 }
 
 /// The texts of the architectures, with where each stands.
-fn texts(args: &[String]) -> miette::Result<Vec<(String, String)>> {
+pub(super) fn texts(args: &[String]) -> miette::Result<Vec<(String, String)>> {
     let stdin = ["-".to_string()];
     let args = if args.is_empty() { &stdin[..] } else { args };
     let mut texts = Vec::new();

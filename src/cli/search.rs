@@ -9,7 +9,7 @@ use super::progress::Progress;
 use crate::model::Backend;
 use crate::report::{PlotOptions, front_rows, front_svg, front_table};
 use crate::search::{Experiment, Search, Start};
-use crate::strategy::{Constraint, Kind, Metric};
+use crate::strategy::{Constraint, Fidelities, Kind, Metric, Rule};
 
 /// Flags override the experiment file, which overrides the defaults.
 #[derive(Debug, clap::Args)]
@@ -40,8 +40,8 @@ pub struct Args {
     /// Trains on this backend: flex or wgpu.
     #[arg(long)]
     backend: Option<Backend>,
-    /// Minimise the latency of this engine: tract, flex or wgpu here, or that of
-    /// a device elsewhere as DEVICE/ENGINE, such as pi5/tract.
+    /// Minimise the latency of this engine (tract, flex or wgpu), device (`bespoke
+    /// device list`), or engine of a device elsewhere, such as pi5/tract.
     #[arg(long)]
     engine: Option<String>,
     /// Measure and calibrate these engines, too; their latencies are
@@ -57,6 +57,14 @@ pub struct Args {
     constraints: Vec<Constraint>,
     #[arg(long, value_name = "NAME", help = strategy_help())]
     strategy: Option<Kind>,
+    /// Zero-cost proxies as a prior of the accuracy, separated by commas, for
+    /// the strategies guided and bayes (`bespoke proxies --help` lists them).
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    proxies: Option<Vec<String>>,
+    /// Train most candidates briefly and the best of them again and longer:
+    /// successive, hyperband or asha. Shares are in the experiment file.
+    #[arg(long, value_name = "RULE")]
+    fidelities: Option<Rule>,
     /// Candidates asked for before earlier ones are answered.
     #[arg(long, value_name = "N")]
     window: Option<usize>,
@@ -121,7 +129,14 @@ impl Args {
         set(&mut e.window, &self.window);
         set(&mut e.strategy, &self.strategy);
         set(&mut e.objectives, &self.objectives);
+        set(&mut e.proxies, &self.proxies);
         set(&mut e.other_engines, &self.other_engines);
+        if let Some(rule) = self.fidelities {
+            e.fidelities = Some(Fidelities {
+                rule,
+                ..e.fidelities.unwrap_or_default()
+            });
+        }
         e.constraints.extend(self.constraints.iter().cloned());
         if let Some(engine) = &self.engine {
             e.other_engines.retain(|other| other != engine);

@@ -6,9 +6,9 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::ProbeError;
+use super::{Clock, DeviceFacts, PeakMemory, ProbeError, trace::time_loop};
 use crate::network::onnx::{OnnxError, OnnxOptions, export};
-use crate::network::{InputSpec, Network, Weights};
+use crate::network::{Array, InputSpec, Network, Weights};
 
 /// A network ready to be deployed: its graph, its weights and, once somebody
 /// asks, its ONNX form.
@@ -136,6 +136,27 @@ pub trait Engine {
             remedy: "choose an engine that reads them, such as tract".into(),
         })
     }
+
+    /// What the device that it runs on says of itself now.
+    fn facts(&self) -> DeviceFacts {
+        DeviceFacts::collect()
+    }
+
+    /// The engine's own version, where it tells.
+    fn version(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether latencies are computed by a model of a device rather than timed.
+    fn is_simulated(&self) -> bool {
+        false
+    }
+
+    /// The process on this machine whose memory networks take; `None` where
+    /// there is none, as on a board.
+    fn process_id(&self) -> Option<u32> {
+        Some(std::process::id())
+    }
 }
 
 /// A loaded network with an input of its own.
@@ -145,4 +166,51 @@ pub trait Session {
     /// # Errors
     /// When the engine fails.
     fn run(&mut self) -> Result<(), ProbeError>;
+
+    /// Mean duration, in ms, of `runs` consecutive inferences. An engine in
+    /// another process or on another device times itself; others are timed here.
+    ///
+    /// # Errors
+    /// When the engine fails or the clock goes backwards.
+    fn time(&mut self, runs: usize, clock: &dyn Clock) -> Result<f64, ProbeError> {
+        time_loop(&mut || self.run(), runs, clock)
+    }
+
+    /// As [`Engine::is_simulated`].
+    fn is_simulated(&self) -> bool {
+        false
+    }
+
+    /// Milliseconds that loading took, where the session knows better than who
+    /// waited for it.
+    fn load_ms(&self) -> Option<f64> {
+        None
+    }
+
+    /// Energy of one inference in mJ, the mean of `runs`, where the device has
+    /// a meter of its own.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    fn energy_mj(&mut self, runs: usize) -> Result<Option<f64>, ProbeError> {
+        let _ = runs;
+        Ok(None)
+    }
+
+    /// Memory as the device tells it, where this machine cannot see it.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    fn memory(&mut self) -> Result<Option<PeakMemory>, ProbeError> {
+        Ok(None)
+    }
+
+    /// What the network computes from the session's input, to be compared with
+    /// another engine's; `None` where the engine does not tell.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    fn output(&mut self) -> Result<Option<Array>, ProbeError> {
+        Ok(None)
+    }
 }

@@ -48,6 +48,14 @@ pub enum ProbeError {
         reason: String,
         remedy: String,
     },
+    #[error("engine `{engine}`: the network exceeds the device's limits: {reason}")]
+    Limit { engine: String, reason: String },
+    #[error("plugin `{plugin}` failed {doing}: {failure}")]
+    Plugin {
+        plugin: String,
+        doing: &'static str,
+        failure: super::PluginFailure,
+    },
     #[error("measuring was stopped before every network had its turn")]
     Stopped,
 }

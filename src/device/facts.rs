@@ -24,11 +24,18 @@ pub struct DeviceFacts {
     pub temperature_c: Option<f32>,
     /// Processes that wanted to run, averaged over the last minute.
     pub load_1min: Option<f64>,
+    /// The cores that the engine's process may run on, such as `0` or `0-3`.
+    pub allowed_cores: Option<String>,
 }
 
 impl DeviceFacts {
     /// Asks the machine this process runs on.
     pub fn collect() -> Self {
+        Self::of_process(Some(std::process::id()))
+    }
+
+    /// As [`collect`](Self::collect), of a process on this machine.
+    pub fn of_process(process: Option<u32>) -> Self {
         let system = System::new_with_specifics(
             RefreshKind::nothing()
                 .with_cpu(CpuRefreshKind::nothing())
@@ -54,6 +61,7 @@ impl DeviceFacts {
             os: System::long_os_version().as_deref().and_then(known),
             temperature_c: hottest,
             load_1min: cfg!(unix).then(|| System::load_average().one),
+            allowed_cores: process.and_then(|id| super::proc_status(id, "Cpus_allowed_list")),
         }
     }
 
@@ -99,11 +107,12 @@ impl fmt::Display for DeviceFacts {
             self.temperature_c.map_or_else(absent, celsius)
         )?;
         let load = |l: f64| format!("{l:.2}");
-        write!(
+        writeln!(
             f,
             "load:        {}",
             self.load_1min.map_or_else(absent, load)
-        )
+        )?;
+        write!(f, "may run on:  {}", text(&self.allowed_cores))
     }
 }
 
@@ -149,6 +158,7 @@ mod tests {
         system:      absent
         temperature: absent
         load:        3.50
+        may run on:  absent
         ");
     }
 

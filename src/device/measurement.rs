@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::stats::{Summary, median};
-use super::{DeviceFacts, ProbeError, RunOptions, StopReason, Trace};
+use super::{DeviceFacts, PeakMemory, ProbeError, RunOptions, StopReason, Trace};
 
 /// The reference network may change its latency by this fraction before a
 /// measurement is called drifting.
@@ -110,9 +110,19 @@ pub struct Measurement {
     /// Name of the network.
     pub network: String,
     pub engine: String,
+    /// As the engine tells it.
+    #[serde(default)]
+    pub engine_version: Option<String>,
+    /// Whether a model of a device computed the latencies.
+    #[serde(default)]
+    pub simulated: bool,
     pub device: DeviceFacts,
     pub batch: usize,
     pub threads: usize,
+    /// Loading, in ms: with the first run, what an application waits for at its
+    /// start. Of several passes, the first.
+    #[serde(default)]
+    pub load_ms: Option<f64>,
     /// The very first run after loading.
     pub cold_ms: f64,
     pub warmup_runs: usize,
@@ -133,6 +143,13 @@ pub struct Measurement {
     /// above 1 where the device had become slower. `None` without a reference.
     pub drift: Option<f64>,
     pub stop: StopReason,
+    /// Peak memory of the process that ran it; `None` where nothing tells.
+    #[serde(default)]
+    pub memory: Option<PeakMemory>,
+    /// Energy of one inference; `None` where there is no meter. That of a
+    /// machine's own meter is of the whole machine meanwhile.
+    #[serde(default)]
+    pub energy_mj: Option<f64>,
     pub warnings: Vec<Warning>,
 }
 
@@ -162,9 +179,12 @@ impl Measurement {
         let mut measurement = Measurement {
             network: network.into(),
             engine,
+            engine_version: None,
+            simulated: false,
             device,
             batch: options.batch,
             threads: options.threads,
+            load_ms: None,
             cold_ms: trace.cold_ms,
             warmup_runs: trace.warmup_runs,
             inner_runs: trace.inner_runs,
@@ -178,6 +198,8 @@ impl Measurement {
             reference_ms: trace.reference_ms,
             drift,
             stop: trace.stop,
+            memory: None,
+            energy_mj: None,
             warnings,
         };
         measurement.judge_samples();
@@ -194,6 +216,15 @@ impl Measurement {
         self.passes.extend(later.passes);
         self.warmup_runs += later.warmup_runs;
         self.stop = self.stop.max(later.stop);
+        self.memory = match (self.memory, later.memory) {
+            (Some(a), Some(b)) => Some(a.larger(b)),
+            (a, b) => a.or(b),
+        };
+        // Other work only ever adds energy.
+        self.energy_mj = match (self.energy_mj, later.energy_mj) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
         self.summarise()?;
         self.warnings.retain(is_about_circumstances);
         for warning in later.warnings {

@@ -3,12 +3,17 @@
 //! and device profiles. It needs neither burn nor a database, so that the
 //! same code measures on a small board.
 
+mod catalogue;
 mod clock;
+mod energy;
 mod engine;
 mod error;
 mod facts;
 mod measurement;
 mod memory;
+mod peak_memory;
+mod pin;
+pub mod plugin;
 mod probe;
 mod profile;
 mod protocol;
@@ -18,7 +23,9 @@ mod survey;
 mod trace;
 mod tract;
 
+pub use catalogue::{Catalogue, CatalogueError};
 pub use clock::{Clock, MonotonicClock};
+pub use energy::EnergyMeter;
 pub use engine::{Deployable, Engine, RunOptions, Session};
 pub use error::ProbeError;
 pub use facts::DeviceFacts;
@@ -27,6 +34,9 @@ pub use measurement::{
     WIDTH_TOLERANCE, Warning,
 };
 pub use memory::{TooLarge, fits, fits_training};
+pub use peak_memory::{MemoryWatch, PeakMemory};
+pub use pin::{PinError, pin_this_process};
+pub use plugin::{PluginEngine, PluginFailure};
 pub use probe::{LocalProbe, Probe, measure};
 pub use profile::{Connection, Limits, Profile, ProfileError};
 pub use protocol::{FEWEST_SAMPLES, Protocol};
@@ -35,6 +45,9 @@ pub use stats::{OUTLIER_Z, Summary, median, median_ci95, spearman};
 pub use survey::{Repeatability, Step, Survey, measure_many};
 pub use trace::{StopReason, Trace, trace};
 pub use tract::{TractEngine, infer};
+
+use peak_memory::proc_status;
+use reference::reference_network;
 
 #[cfg(test)]
 mod tests;

@@ -2,9 +2,13 @@
 //! probe measures on this machine, through whichever engine it is given.
 
 use super::{
-    Clock, Deployable, DeviceFacts, Engine, Measurement, MonotonicClock, ProbeError, Protocol,
-    Reference, RunOptions, trace::trace,
+    Clock, Deployable, DeviceFacts, EnergyMeter, Engine, Measurement, MemoryWatch, MonotonicClock,
+    ProbeError, Protocol, Reference, RunOptions, Session, trace::trace,
 };
+
+/// Energy is the mean of as many runs as fill this time: counters move in
+/// steps of about a millisecond.
+const ENERGY_MS: f64 = 50.0;
 
 /// A device that can be asked for latencies.
 pub trait Probe {
@@ -25,7 +29,8 @@ pub trait Probe {
     ) -> Result<Measurement, ProbeError>;
 }
 
-/// Measures `model` once with `engine` on this machine.
+/// Measures `model` once with `engine`: loading, the cold run, the samples,
+/// then peak memory and, where there is a meter, energy.
 ///
 /// # Errors
 /// When the engine rejects or fails the network, or the protocol makes no sense.
@@ -37,18 +42,56 @@ pub fn measure(
     reference: Option<&mut Reference>,
     clock: &dyn Clock,
 ) -> Result<Measurement, ProbeError> {
-    let device = DeviceFacts::collect();
+    let device = engine.facts();
     let baseline_ms = reference.as_ref().map(|r| r.baseline_ms());
+    let simulated = engine.is_simulated();
+    let watch = match simulated {
+        true => None,
+        false => engine.process_id().and_then(MemoryWatch::begin),
+    };
+    let start_ns = clock.now_ns();
     let mut session = engine.load(model, options)?;
+    let waited_ms = clock.now_ns().saturating_sub(start_ns) as f64 / 1e6;
+    let load_ms = session.load_ms().unwrap_or(waited_ms);
     let trace = trace(session.as_mut(), protocol, reference, clock)?;
-    Measurement::from_trace(
+    let told = session.memory()?;
+    let memory = told.or_else(|| watch.and_then(MemoryWatch::end));
+    let mut measurement = Measurement::from_trace(
         model.name(),
         engine.name(),
         device,
         options,
         trace,
         baseline_ms,
-    )
+    )?;
+    measurement.engine_version = engine.version();
+    measurement.simulated = simulated;
+    measurement.load_ms = Some(load_ms);
+    measurement.memory = memory;
+    measurement.energy_mj = energy_mj(session.as_mut(), measurement.median_ms(), simulated)?;
+    Ok(measurement)
+}
+
+/// By the device's own meter, else by this machine's.
+fn energy_mj(
+    session: &mut dyn Session,
+    run_ms: f64,
+    simulated: bool,
+) -> Result<Option<f64>, ProbeError> {
+    let runs = ((ENERGY_MS / run_ms).ceil() as usize).clamp(1, 10_000);
+    if let Some(energy) = session.energy_mj(runs)? {
+        return Ok(Some(energy));
+    }
+    let Some(meter) = EnergyMeter::find().filter(|_| !simulated) else {
+        return Ok(None);
+    };
+    let Some(start) = meter.read() else {
+        return Ok(None);
+    };
+    for _ in 0..runs {
+        session.run()?;
+    }
+    Ok(meter.since_mj(&start).map(|mj| mj / runs as f64))
 }
 
 /// This machine. The reference network is loaded at the first measurement and
@@ -82,7 +125,7 @@ impl Probe for LocalProbe {
     }
 
     fn facts(&self) -> DeviceFacts {
-        DeviceFacts::collect()
+        self.engine.facts()
     }
 
     fn measure(
@@ -92,17 +135,21 @@ impl Probe for LocalProbe {
     ) -> Result<Measurement, ProbeError> {
         let engine = self.engine.as_ref();
         let clock = self.clock.as_ref();
-        let reference = match &mut self.reference {
-            Some(reference) => reference,
-            none => none.insert(Reference::load(engine, protocol, clock)?),
-        };
-        measure(
+        if self.reference.is_none() && !engine.is_simulated() {
+            self.reference = Some(Reference::load(engine, protocol, clock)?);
+        }
+        let measured = measure(
             engine,
             model,
             &self.options,
             protocol,
-            Some(reference),
+            self.reference.as_mut(),
             clock,
-        )
+        );
+        if matches!(measured, Err(ProbeError::Plugin { .. })) {
+            // It went with its process.
+            self.reference = None;
+        }
+        measured
     }
 }

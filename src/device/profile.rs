@@ -1,9 +1,13 @@
 //! Device profiles: TOML files that say what a device is called, with which
 //! engines it is measured, what it can hold and how to reach it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use super::plugin::CommandLine;
 
 /// What a network must not exceed on the device. Absent limits do not limit.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -22,6 +26,31 @@ pub struct Limits {
 pub enum Connection {
     /// The machine this program runs on.
     Local,
+    /// A plugin, which may itself reach another device; see `docs/plugins.md`.
+    Command(CommandConnection),
+}
+
+/// How to start a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandConnection {
+    /// The program and its arguments, run in `working_dir`. `{python}` stands
+    /// for `$BESPOKE_PYTHON`, the nearest `.venv` above, or `python3`.
+    pub argv: Vec<String>,
+    /// Seen from the profile's directory, which it is where none is given.
+    #[serde(default)]
+    pub working_dir: PathBuf,
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Longest time for one answer, in seconds.
+    #[serde(default = "timeout_s")]
+    pub timeout_s: u32,
+    /// Cores that the plugin is bound to, such as `0` or `0-3`.
+    pub cores: Option<String>,
+}
+
+fn timeout_s() -> u32 {
+    60
 }
 
 /// One device.
@@ -32,11 +61,16 @@ pub struct Profile {
     pub name: String,
     #[serde(default)]
     pub description: String,
-    /// Engines to measure with; the first is the default.
+    /// Engines to measure with; the first is the default. A plugin is one
+    /// engine, which bears the profile's name where none is given.
+    #[serde(default)]
     pub engines: Vec<String>,
     pub connection: Connection,
     #[serde(default)]
     pub limits: Limits,
+    /// Where the profile was read.
+    #[serde(skip)]
+    dir: PathBuf,
 }
 
 /// Why a device profile cannot be used.
@@ -70,7 +104,30 @@ impl Profile {
             path: path.into(),
             source,
         })?;
-        Self::parse(&text, &path.display().to_string())
+        let mut profile = Self::parse(&text, &path.display().to_string())?;
+        if let Some(dir) = path.parent() {
+            profile.dir = dir.into();
+        }
+        Ok(profile)
+    }
+
+    /// The plugin's command line, for a profile that has one.
+    pub fn command_line(&self) -> Option<CommandLine> {
+        let Connection::Command(command) = &self.connection else {
+            return None;
+        };
+        // An empty path is the directory it stands for, which cannot be entered.
+        let dir = self.dir.join(&command.working_dir);
+        Some(CommandLine {
+            argv: command.argv.clone(),
+            working_dir: match dir.as_os_str().is_empty() {
+                true => PathBuf::from("."),
+                false => dir,
+            },
+            env: command.env.clone(),
+            timeout: Duration::from_secs(command.timeout_s.into()),
+            cores: command.cores.clone(),
+        })
     }
 
     /// Reads a profile from text; `path` is what errors call it.
@@ -78,10 +135,13 @@ impl Profile {
     /// # Errors
     /// When the text is no profile.
     pub fn parse(text: &str, path: &str) -> Result<Self, ProfileError> {
-        let profile: Profile = toml::from_str(text).map_err(|source| ProfileError::Syntax {
+        let mut profile: Profile = toml::from_str(text).map_err(|source| ProfileError::Syntax {
             path: path.into(),
             source: Box::new(source),
         })?;
+        if profile.engines.is_empty() && matches!(profile.connection, Connection::Command(_)) {
+            profile.engines = vec![profile.name.clone()];
+        }
         profile
             .check()
             .map_err(|(field, reason)| ProfileError::Value {
@@ -111,6 +171,30 @@ impl Profile {
                 return Err(("engines", "lists an engine twice"));
             }
         }
+        if let Connection::Command(command) = &self.connection {
+            if command
+                .argv
+                .first()
+                .is_none_or(|program| program.is_empty())
+            {
+                return Err(("connection.argv", "must name a program"));
+            }
+            if command.timeout_s == 0 {
+                return Err(("connection.timeout_s", "must be at least 1"));
+            }
+            if self.engines.len() != 1 {
+                return Err(("engines", "of a plugin can be one only"));
+            }
+            let list = |c: char| c.is_ascii_digit() || c == '-' || c == ',';
+            if let Some(cores) = &command.cores
+                && (cores.is_empty() || !cores.chars().all(list))
+            {
+                return Err((
+                    "connection.cores",
+                    "must be a list such as \"0\" or \"0-3,6\"",
+                ));
+            }
+        }
         let limits = &self.limits;
         if limits
             .latency_ms
@@ -138,6 +222,9 @@ mod tests {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
+            if path.is_dir() {
+                continue;
+            }
             let profile = Profile::read(&path).unwrap();
             assert_eq!(
                 path.file_stem().unwrap().to_str(),
@@ -164,7 +251,7 @@ mod tests {
           |
         3 | connection.kind = "serial"
           |                   ^^^^^^^^
-        unknown variant `serial`, expected `local`
+        unknown variant `serial`, expected `local` or `command`
         "#);
         let local = format!("{head}connection.kind = \"local\"\n");
         insta::assert_snapshot!(

@@ -3,7 +3,7 @@
 //! neighbour), and the network under measurement is not to blame.
 
 use super::stats::{check_sample, median};
-use super::trace::{inner_runs, since_ms, time_runs, warm_up};
+use super::trace::{inner_runs, since_ms, warm_up};
 use super::{Clock, Deployable, Engine, ProbeError, Protocol, RunOptions, Session};
 use crate::network::{Activation, Conv, Network, NodeId, Op, PoolKind, Shape, ShapeError};
 
@@ -70,7 +70,7 @@ impl Reference {
     /// When the engine fails or the clock misbehaves.
     pub fn sample(&mut self, clock: &dyn Clock) -> Result<f64, ProbeError> {
         self.session.run()?;
-        let sample_ms = time_runs(self.session.as_mut(), self.inner_runs, clock)?;
+        let sample_ms = self.session.time(self.inner_runs, clock)?;
         check_sample(sample_ms)?;
         Ok(sample_ms)
     }
@@ -79,7 +79,7 @@ impl Reference {
 /// The reference: an inverted residual's three convolutions between a strided
 /// stem and a classifier, 0.29 M multiply-accumulates. It must never change, or
 /// drifts recorded by different versions stop being comparable.
-fn reference_network() -> Network {
+pub(super) fn reference_network() -> Network {
     build().expect("the reference network's shapes fit")
 }
 

@@ -56,7 +56,10 @@ pub fn trace(
     clock: &dyn Clock,
 ) -> Result<Trace, ProbeError> {
     protocol.check()?;
-    let cold_ms = time_runs(session, 1, clock)?;
+    if session.is_simulated() {
+        return simulated(session, protocol, clock);
+    }
+    let cold_ms = session.time(1, clock)?;
     let warmup = warm_up(session, protocol, clock)?;
     if warmup.run_ms * protocol.min_samples as f64 > HOPELESS * protocol.budget_ms {
         return Err(ProbeError::TooSlow {
@@ -78,7 +81,7 @@ pub fn trace(
             reference_ms.push(reference.sample(clock)?);
             next_reference_ms = since_ms(start, clock) + protocol.reference_every_ms;
         }
-        let sample_ms = time_runs(session, inner_runs, clock)?;
+        let sample_ms = session.time(inner_runs, clock)?;
         check_sample(sample_ms)?;
         samples_ms.push(sample_ms);
         let count = samples_ms.len();
@@ -133,7 +136,7 @@ pub(super) fn warm_up(
     let start = clock.now_ns();
     let mut runs_ms: Vec<f64> = Vec::new();
     loop {
-        runs_ms.push(time_runs(session, 1, clock)?);
+        runs_ms.push(session.time(1, clock)?);
         let runs = runs_ms.len();
         let elapsed_ms = since_ms(start, clock);
         let long_enough = runs >= protocol.min_warmup_runs && elapsed_ms >= protocol.min_warmup_ms;
@@ -167,14 +170,14 @@ pub(super) fn inner_runs(run_ms: f64, min_sample_ms: f64) -> usize {
 }
 
 /// Mean duration of `runs` consecutive runs; zero where the clock did not move.
-pub(super) fn time_runs(
-    session: &mut dyn Session,
+pub(super) fn time_loop(
+    run: &mut dyn FnMut() -> Result<(), ProbeError>,
     runs: usize,
     clock: &dyn Clock,
 ) -> Result<f64, ProbeError> {
     let start = clock.now_ns();
     for _ in 0..runs {
-        session.run()?;
+        run()?;
     }
     let end = clock.now_ns();
     let Some(elapsed_ns) = end.checked_sub(start) else {
@@ -184,6 +187,31 @@ pub(super) fn time_runs(
         });
     };
     Ok(elapsed_ns as f64 / 1e6 / runs as f64)
+}
+
+/// A computed latency needs neither warm-up nor a budget: a device that takes
+/// seconds is simulated in no time, and repeats would all be equal.
+fn simulated(
+    session: &mut dyn Session,
+    protocol: &Protocol,
+    clock: &dyn Clock,
+) -> Result<Trace, ProbeError> {
+    let cold_ms = session.time(1, clock)?;
+    let samples_ms: Vec<f64> = (0..protocol.min_samples)
+        .map(|_| session.time(1, clock))
+        .collect::<Result<_, _>>()?;
+    for sample in &samples_ms {
+        check_sample(*sample)?;
+    }
+    Ok(Trace {
+        cold_ms,
+        warmup_runs: 0,
+        warmup_stable: true,
+        inner_runs: 1,
+        samples_ms,
+        reference_ms: Vec::new(),
+        stop: StopReason::Precise,
+    })
 }
 
 pub(super) fn since_ms(start_ns: u64, clock: &dyn Clock) -> f64 {

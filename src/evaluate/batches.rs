@@ -48,14 +48,26 @@ impl Normaliser {
         &self,
         split: &Split,
         indices: &[usize],
-        mut augmentation: Option<&mut ChaCha8Rng>,
+        augmentation: Option<&mut ChaCha8Rng>,
         device: &Device,
     ) -> Tensor<4> {
+        let (rows, columns) = self.size;
+        let dims = [indices.len(), self.tables.len(), rows, columns];
+        let data = self.floats(split, indices, augmentation);
+        Tensor::from_data(TensorData::new(data, dims), device)
+    }
+
+    /// The same as plain data.
+    pub fn floats(
+        &self,
+        split: &Split,
+        indices: &[usize],
+        mut augmentation: Option<&mut ChaCha8Rng>,
+    ) -> Vec<f32> {
         let (height, width) = self.shape.spatial();
         let pixels = self.shape.elements();
         let (rows, columns) = self.size;
-        let dims = [indices.len(), self.tables.len(), rows, columns];
-        let mut data = Vec::with_capacity(dims.iter().product());
+        let mut data = Vec::with_capacity(indices.len() * self.tables.len() * rows * columns);
         let mut small = Vec::with_capacity(height * width);
         for &index in indices {
             let image = &split.images[index * pixels..(index + 1) * pixels];
@@ -73,7 +85,7 @@ impl Normaliser {
                 resize.plane(&small, &mut data);
             }
         }
-        Tensor::from_data(TensorData::new(data, dims), device)
+        data
     }
 }
 

@@ -5,6 +5,7 @@
 mod accuracy;
 mod batches;
 mod many;
+pub mod proxies;
 mod resize;
 mod schedule;
 mod train;

@@ -180,7 +180,7 @@ impl ModuleVisitor for FilterIds {
 }
 
 /// One row of target probabilities for each label.
-fn targets(labels: &[u8], classes: usize, smoothing: f64, device: &Device) -> Tensor<2> {
+pub(super) fn targets(labels: &[u8], classes: usize, smoothing: f64, device: &Device) -> Tensor<2> {
     let off = (smoothing / classes as f64) as f32;
     let on = off + (1.0 - smoothing) as f32;
     let mut data = vec![off; labels.len() * classes];

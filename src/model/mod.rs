@@ -13,19 +13,21 @@ mod portable;
 mod sequence;
 mod session;
 mod state_space;
+mod watch;
 
 use burn::backend::DispatchDevice;
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
 use crate::network::{
-    Activation, Array, Attention, Network, Op, ParamSpec, Shape, Weights, WeightsError,
+    Activation, Array, Attention, Network, NodeId, Op, ParamSpec, Shape, Weights, WeightsError,
 };
 
 pub use backend::{Backend, BackendError};
 pub use engine::BurnEngine;
 pub use fold::fold_batch_norm;
 pub use session::InferenceSession;
+pub(crate) use watch::Watch;
 
 use plan::{Plan, Slot, Step};
 
@@ -151,6 +153,11 @@ impl Model {
     /// `[N, F, 1, 1]`, sequences `[N, 1, L, C]`, or token ids `[N, 1, 1, L]` as
     /// whole numbers. An output that is a sequence comes token by token.
     pub fn forward(&self, samples: Tensor<4>) -> Tensor<2> {
+        self.forward_watched(samples, &mut watch::Unwatched)
+    }
+
+    /// [`forward`](Self::forward), with every node's value shown to `watch`.
+    pub(crate) fn forward_watched(&self, samples: Tensor<4>, watch: &mut dyn Watch) -> Tensor<2> {
         let mut values: Vec<Option<Tensor<4>>> = vec![None; self.plan.nodes];
         let batch = samples.dims()[0];
         values[0] = Some(match (self.plan.input, self.layout) {
@@ -163,7 +170,7 @@ impl Model {
         for step in &self.plan.steps {
             // The last reader takes the tensor itself, so that its buffer can be
             // reused.
-            let inputs = step
+            let mut inputs: Vec<Tensor<4>> = step
                 .inputs
                 .iter()
                 .enumerate()
@@ -177,7 +184,9 @@ impl Model {
                     value.expect("kept for its readers")
                 })
                 .collect();
-            values[step.output] = Some(self.execute(step, inputs));
+            let node = NodeId(step.output);
+            watch.before(node, &step.inputs, &mut inputs);
+            values[step.output] = Some(watch.after(node, self.execute(step, inputs)));
             if step.frees.contains(&step.output) {
                 values[step.output] = None;
             }

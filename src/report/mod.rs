@@ -2,12 +2,14 @@
 //! programs, and a plot of accuracy against latency. Everything here turns a
 //! [`RunState`](crate::store::RunState) into text and writes no file itself.
 
+mod courses;
 mod front;
 mod plot;
 mod scale;
 mod table;
 pub mod units;
 
+pub use courses::{CourseLine, courses_svg};
 pub use front::{
     FrontRow, candidates_csv, front_csv, front_rows, front_rows_on, measurements_csv, runs_csv,
 };

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::evaluate::proxies::Proxy;
 use crate::model::Backend;
-use crate::strategy::{Constraint, GoalError, Goals, Kind, Metric, Side};
+use crate::strategy::{
+    Constraint, Fidelities, GoalError, Goals, Kind, Metric, Side, StrategyError,
+};
 
 /// A search experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,8 +24,9 @@ pub struct Experiment {
     pub seed: u64,
     /// Trains the candidates.
     pub backend: Backend,
-    /// The engine whose latency is `latency_ms`: `tract`, `flex` or `wgpu`, or
-    /// that of a device elsewhere, such as `pi5/tract`.
+    /// The engine whose latency is `latency_ms`: `tract`, `flex` or `wgpu`, a
+    /// device such as `onnxruntime`, or that of one elsewhere, such as
+    /// `pi5/tract`.
     pub engine: String,
     /// Measured and calibrated beside it; their latencies are
     /// `latency_ms@ENGINE`, and each gets a front of its own.
@@ -39,6 +43,13 @@ pub struct Experiment {
     pub heldout: usize,
     /// Which strategy asks; `bespoke search --help` lists them.
     pub strategy: Kind,
+    /// Zero-cost proxies whose scores the strategies `guided` and `bayes` take
+    /// as a prior of the accuracy, such as `synflow`; each architecture that
+    /// they think of is scored.
+    pub proxies: Vec<String>,
+    /// Trains most candidates for a share of the epochs, and the best of them
+    /// again for more; all of them for all epochs where absent.
+    pub fidelities: Option<Fidelities>,
     /// Accuracy evaluations (trainings), those at a lower fidelity counted by
     /// their share.
     pub evaluations: usize,
@@ -72,6 +83,8 @@ impl Default for Experiment {
             objectives: vec![Metric::Accuracy, Metric::LATENCY],
             constraints: Vec::new(),
             strategy: Kind::Nsga2,
+            proxies: Vec::new(),
+            fidelities: None,
             predictor: None,
             references: 10,
             heldout: 5,
@@ -102,6 +115,12 @@ pub enum ExperimentError {
     #[error(transparent)]
     #[diagnostic(help("objectives and constraints are described in docs/strategies.md"))]
     Goals(#[from] GoalError),
+    #[error(transparent)]
+    #[diagnostic(help("`fidelities` takes a rule, a reduction and the least fidelity"))]
+    Fidelities(#[from] StrategyError),
+    #[error("{0}")]
+    #[diagnostic(help("docs/proxies.md describes them"))]
+    Proxy(String),
     #[error("`{metric}` is of the device `{device}`, which the search does not measure")]
     #[diagnostic(help("name it as the engine or among other_engines: {known}"))]
     Device {
@@ -182,6 +201,25 @@ impl Experiment {
         Ok(Goals::new(objectives?, constraints)?)
     }
 
+    /// The proxies by name.
+    ///
+    /// # Errors
+    /// When there is no proxy of a name, or the strategy takes none.
+    pub fn proxies(&self) -> Result<Vec<Proxy>, ExperimentError> {
+        let models = [Kind::Guided, Kind::Bayes].contains(&self.strategy);
+        if !self.proxies.is_empty() && !models {
+            return Err(ExperimentError::Field {
+                field: "proxies",
+                value: self.proxies.join(", "),
+                reason: "only the strategies `guided` and `bayes` take proxies",
+            });
+        }
+        let named = self.proxies.iter().map(|name| Proxy::by_name(name));
+        named
+            .collect::<Result<_, _>>()
+            .map_err(|e| ExperimentError::Proxy(e.to_string()))
+    }
+
     /// Checks what types cannot.
     ///
     /// # Errors
@@ -226,6 +264,10 @@ impl Experiment {
             });
         }
         self.goals()?;
+        self.proxies()?;
+        if let Some(fidelities) = &self.fidelities {
+            fidelities.rungs()?;
+        }
         Ok(())
     }
 }

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use super::knowledge::{Calibrations, SearchKnowledge};
+use super::knowledge::{Calibrations, Scores, SearchKnowledge};
 use super::{Report, Search, SearchError};
 use crate::device::fits_training;
 use crate::evaluate::{Outcome, TrainConfig, TrainError, train};
@@ -40,24 +40,34 @@ impl Search<'_> {
         let experiment = &self.experiment;
         let calibrations = Arc::new(calibrations);
         let goals = experiment.goals()?;
+        let device = crate::model::backend::device(experiment.backend)?;
         let problem = Problem {
             space: self.space.clone(),
             goals: goals.clone(),
             knowledge: Arc::new(SearchKnowledge {
                 space: self.space.clone(),
                 calibrations: calibrations.clone(),
+                scores: Scores {
+                    proxies: experiment.proxies()?,
+                    dataset: self.dataset.clone(),
+                    seed: experiment.seed,
+                    device: device.clone(),
+                    known: Mutex::default(),
+                },
             }),
         };
         let settings = Settings {
             seed: experiment.seed,
             population: Some(experiment.population.min(experiment.evaluations.max(2))),
             initial: self.first_generation(pool, &problem),
+            fidelities: experiment.fidelities,
+            ..Settings::default()
         };
         let mut strategy = strategy::build(experiment.strategy, problem, &settings)?;
         let exploration = Exploration {
             goals,
             calibrations,
-            device: crate::model::backend::device(experiment.backend)?.autodiff(),
+            device: device.autodiff(),
             recorded: self.recorded(),
         };
         self.send(Report::Phase {

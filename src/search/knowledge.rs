@@ -1,9 +1,14 @@
 //! What a search knows of an architecture before it is trained: the latencies
-//! that its calibrated predictors tell, and the costs that follow from the
-//! network.
+//! that its calibrated predictors tell, the costs that follow from the network,
+//! and the zero-cost proxies it asks for.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
+use burn::tensor::Device;
+
+use crate::data::Dataset;
+use crate::evaluate::proxies::{Proxy, Source, score};
 use crate::network::Network;
 use crate::predict::{Calibrated, Features};
 use crate::space::{Architecture, Space};
@@ -55,10 +60,48 @@ impl Calibrations {
     }
 }
 
+/// Zero-cost proxies as a search's prior, computed once for each architecture.
+pub(super) struct Scores {
+    pub proxies: Vec<Proxy>,
+    pub dataset: Arc<Dataset>,
+    pub seed: u64,
+    pub device: Device,
+    pub known: Mutex<HashMap<Architecture, Vec<f64>>>,
+}
+
+/// Images in a proxy's batch.
+const BATCH: usize = 32;
+
+impl Scores {
+    /// One score a proxy; NaN where it is not defined for the network.
+    fn of(&self, architecture: &Architecture, network: &Network) -> Vec<f64> {
+        if self.proxies.is_empty() {
+            return Vec::new();
+        }
+        let lock = || self.known.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(scores) = lock().get(architecture) {
+            return scores.clone();
+        }
+        let batch = Source::Data(&self.dataset).batch(network, BATCH, self.seed);
+        let scores: Vec<f64> = self
+            .proxies
+            .iter()
+            .map(|proxy| match &batch {
+                Ok(batch) => score(*proxy, network, batch, self.seed, &self.device),
+                Err(error) => Err((*error).into()),
+            })
+            .map(|score| score.unwrap_or(f64::NAN))
+            .collect();
+        lock().insert(architecture.clone(), scores.clone());
+        scores
+    }
+}
+
 /// What strategies may ask.
 pub(super) struct SearchKnowledge {
     pub space: Arc<Space>,
     pub calibrations: Arc<Calibrations>,
+    pub scores: Scores,
 }
 
 impl Knowledge for SearchKnowledge {
@@ -66,6 +109,7 @@ impl Knowledge for SearchKnowledge {
         match self.space.network(architecture) {
             Ok(network) => Known {
                 estimates: self.calibrations.estimates(&network),
+                scores: self.scores.of(architecture, &network),
                 ..Known::default()
             },
             Err(_) => Known::default(),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::survey::pool;
-use super::{Experiment, Report, SearchError, probe};
+use super::{Experiment, Report, SearchError, Setup, probe};
 use crate::data::{Dataset, OpenOptions};
 use crate::device::DeviceFacts;
 use crate::network::Network;
@@ -26,7 +26,7 @@ pub enum Start {
 pub struct Search<'a> {
     pub(super) experiment: Experiment,
     pub(super) space: Arc<Space>,
-    pub(super) dataset: Dataset,
+    pub(super) dataset: Arc<Dataset>,
     pub(super) predictor: Predictor,
     pub(super) store: Store,
     pub(super) run: RunId,
@@ -79,7 +79,7 @@ impl<'a> Search<'a> {
         crate::model::backend::device(experiment.backend)?;
         // Fail before anything is recorded where an engine is missing.
         for engine in experiment.engines() {
-            probe(engine)?;
+            probe(engine, &Setup::default())?;
         }
         let (store, run) = match resumed {
             Some((store, run, _)) => {
@@ -98,7 +98,7 @@ impl<'a> Search<'a> {
         Ok(Search {
             experiment,
             space,
-            dataset,
+            dataset: Arc::new(dataset),
             predictor,
             store,
             run,
@@ -211,7 +211,8 @@ fn check_fit(space: &Space, dataset: &Dataset) -> Result<(), SearchError> {
 
 fn header(experiment: &Experiment, space: &Space, dataset: &Dataset) -> RunHeader {
     // Of the device that is searched for, which may be elsewhere.
-    let facts = probe(&experiment.engine).map_or_else(|_| DeviceFacts::collect(), |p| p.facts());
+    let facts = probe(&experiment.engine, &Setup::default())
+        .map_or_else(|_| DeviceFacts::collect(), |p| p.facts());
     RunHeader {
         name: experiment.name.clone(),
         experiment: serde_json::to_value(experiment).expect("plain data"),

@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{SearchError, probe};
-use crate::device::{Deployable, Measurement, ProbeError, Protocol, measure_many};
+use super::{SearchError, Setup, probe};
+use crate::device::{Deployable, Measurement, Probe, ProbeError, Protocol, measure_many};
 use crate::network::Network;
 use crate::predict::{Agreement, Calibrated, Predictor, agreement};
 use crate::space::{Architecture, Space};
@@ -62,7 +62,7 @@ pub fn choose(
     (chosen, unseen)
 }
 
-/// Measures networks on a local engine, reporting as it goes.
+/// Measures networks on a device or engine, reporting as it goes.
 ///
 /// # Errors
 /// When the engine cannot start, the protocol makes no sense, or `stopped`
@@ -76,12 +76,36 @@ pub fn survey(
     report: &mut dyn FnMut(Report<'_>),
     stopped: &dyn Fn() -> bool,
 ) -> Result<Vec<Result<Measurement, ProbeError>>, SearchError> {
-    let mut probe = probe(engine)?;
+    let mut probe = probe(engine, &Setup::default())?;
+    survey_on(
+        probe.as_mut(),
+        engine,
+        models,
+        protocol,
+        seed,
+        report,
+        stopped,
+    )
+}
+
+/// As [`survey`], on a probe that messages call `engine`.
+///
+/// # Errors
+/// As there, apart from the start.
+pub fn survey_on(
+    probe: &mut dyn Probe,
+    engine: &str,
+    models: &[Deployable],
+    protocol: &Protocol,
+    seed: u64,
+    report: &mut dyn FnMut(Report<'_>),
+    stopped: &dyn Fn() -> bool,
+) -> Result<Vec<Result<Measurement, ProbeError>>, SearchError> {
     report(Report::Phase {
         name: &format!("measuring on {engine}"),
         steps: models.len() * protocol.passes,
     });
-    let survey = measure_many(probe.as_mut(), models, protocol, seed, &mut |step| {
+    let survey = measure_many(probe, models, protocol, seed, &mut |step| {
         report(Report::Step(match step.result {
             Ok(m) => format!("{:.3} ms", m.median_ms()),
             Err(error) => error.to_string(),

@@ -1,17 +1,12 @@
 //! An architecture (a genotype): the option taken at every choice point that
-//! was met, with the operators of evolution on it. Choices that other choices
-//! switch off are not part of it, so equal architectures compare equal.
-
-use rand::{Rng, RngExt};
+//! was met. Choices that other choices switch off are not part of it, so equal
+//! architectures compare equal.
 
 use super::error::Problem;
 use super::step::{Choice, ChoiceId};
 use super::walk::{Chooser, WalkError, walk, walk_simplified};
 use super::{Space, elaborate::Program};
 use crate::network::Network;
-
-/// Attempts of mutation and crossover to keep to the constraints.
-const TRIES: usize = 64;
 
 /// Decisions in program order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,57 +92,17 @@ impl Chooser for Replay<'_> {
             Some(option) if open.contains(&option) => return Ok(option),
             Some(option) => GenotypeError::Closed {
                 path: path.clone(),
-                option: self.choices[choice].labels[option].clone(),
+                // Of another space, it need not have a name here.
+                option: match self.choices[choice].labels.get(option) {
+                    Some(label) => label.clone(),
+                    None => format!("number {option}"),
+                },
             },
             None => GenotypeError::Missing(path.clone()),
         };
         let message = error.to_string();
         self.error = Some(error);
         Err(message)
-    }
-}
-
-/// Keeps the decisions it prefers where they are open and draws the others.
-struct Prefer<'a, R: Rng> {
-    preferred: &'a dyn Fn(ChoiceId) -> Option<usize>,
-    rng: &'a mut R,
-    taken: Vec<Option<usize>>,
-    order: Vec<(ChoiceId, usize)>,
-}
-
-impl<R: Rng> Chooser for Prefer<'_, R> {
-    fn choose(&mut self, choice: ChoiceId, open: &[usize]) -> Result<usize, String> {
-        if let Some(option) = self.taken[choice] {
-            // A shared decision, met again.
-            return match open.contains(&option) {
-                true => Ok(option),
-                false => Err("a shared decision is closed to a later instance".into()),
-            };
-        }
-        let option = match (self.preferred)(choice) {
-            Some(option) if open.contains(&option) => option,
-            _ => open[self.rng.random_range(0..open.len())],
-        };
-        self.taken[choice] = Some(option);
-        self.order.push((choice, option));
-        Ok(option)
-    }
-}
-
-/// Notes which options are open where, along an architecture.
-struct Options<'a> {
-    architecture: &'a Architecture,
-    open: Vec<(ChoiceId, Vec<usize>)>,
-}
-
-impl Chooser for Options<'_> {
-    fn choose(&mut self, choice: ChoiceId, open: &[usize]) -> Result<usize, String> {
-        if !self.open.iter().any(|(c, _)| *c == choice) {
-            self.open.push((choice, open.to_vec()));
-        }
-        self.architecture
-            .option(choice)
-            .ok_or_else(|| "not decided".into())
     }
 }
 
@@ -186,8 +141,11 @@ impl Space {
             return Err(error);
         }
         for (choice, _) in architecture.decisions() {
-            if !replay.met[*choice] {
-                let path = program.choices[*choice].path.clone();
+            if !replay.met.get(*choice).is_some_and(|met| *met) {
+                let path = match program.choices.get(*choice) {
+                    Some(choice) => choice.path.clone(),
+                    None => format!("number {choice}"),
+                };
                 return Err(GenotypeError::Surplus(path));
             }
         }
@@ -250,109 +208,6 @@ impl Space {
         let architecture = Architecture::new(decisions);
         self.network(&architecture)?;
         Ok(architecture)
-    }
-
-    /// Draws an architecture uniformly among all of them, whether or not it
-    /// keeps to the constraints.
-    pub(super) fn draw(&self, rng: &mut impl Rng) -> Architecture {
-        Architecture::new(self.architectures.draw(rng))
-    }
-
-    /// A neighbour: one decision drawn anew among its other options, and those
-    /// that only now exist drawn too, keeping to the constraints. Itself where
-    /// no other was found, as in a space of one architecture.
-    pub fn mutate(&self, architecture: &Architecture, rng: &mut impl Rng) -> Architecture {
-        for _ in 0..TRIES {
-            let mutant = self.vary(architecture, rng);
-            if self.admits(&mutant) {
-                return mutant;
-            }
-        }
-        architecture.clone()
-    }
-
-    /// A neighbour, whether or not it keeps to the constraints.
-    pub(super) fn vary(&self, architecture: &Architecture, rng: &mut impl Rng) -> Architecture {
-        let mut options = Options {
-            architecture,
-            open: Vec::new(),
-        };
-        if walk(self.program(), &mut options).is_err() {
-            return architecture.clone();
-        }
-        options.open.retain(|(_, open)| open.len() > 1);
-        // Some changes are closed by a later instance of a shared choice; try
-        // others then.
-        for _ in 0..32 {
-            if options.open.is_empty() {
-                break;
-            }
-            let (choice, open) = &options.open[rng.random_range(0..options.open.len())];
-            let now = architecture.option(*choice);
-            let others: Vec<usize> = open.iter().copied().filter(|o| Some(*o) != now).collect();
-            let option = others[rng.random_range(0..others.len())];
-            let preferred = |c: ChoiceId| match c == *choice {
-                true => Some(option),
-                false => architecture.option(c),
-            };
-            if let Some(mutant) = self.derive(&preferred, rng) {
-                return mutant;
-            }
-        }
-        architecture.clone()
-    }
-
-    /// Uniform crossover: each decision from either parent with equal chance;
-    /// decisions neither parent has are drawn. The mother where no child that
-    /// keeps to the constraints was found.
-    pub fn crossover(
-        &self,
-        mother: &Architecture,
-        father: &Architecture,
-        rng: &mut impl Rng,
-    ) -> Architecture {
-        for _ in 0..TRIES {
-            match self.cross(mother, father, rng) {
-                Some(child) if self.admits(&child) => return child,
-                _ => {}
-            }
-        }
-        mother.clone()
-    }
-
-    fn cross(
-        &self,
-        mother: &Architecture,
-        father: &Architecture,
-        rng: &mut impl Rng,
-    ) -> Option<Architecture> {
-        let from_mother: Vec<bool> = (0..self.program().choices.len())
-            .map(|_| rng.random_bool(0.5))
-            .collect();
-        let preferred = |c: ChoiceId| {
-            let (first, second) = match from_mother[c] {
-                true => (mother, father),
-                false => (father, mother),
-            };
-            first.option(c).or_else(|| second.option(c))
-        };
-        self.derive(&preferred, rng)
-    }
-
-    fn derive<R: Rng>(
-        &self,
-        preferred: &dyn Fn(ChoiceId) -> Option<usize>,
-        rng: &mut R,
-    ) -> Option<Architecture> {
-        let program = self.program();
-        let mut chooser = Prefer {
-            preferred,
-            rng,
-            taken: vec![None; program.choices.len()],
-            order: Vec::new(),
-        };
-        walk(program, &mut chooser).ok()?;
-        Some(Architecture::new(chooser.order))
     }
 }
 

@@ -15,7 +15,9 @@ mod format;
 mod lexer;
 mod ops;
 mod parser;
+mod skeleton;
 mod step;
+mod vary;
 mod walk;
 
 pub use architecture::{Architecture, GenotypeError};
@@ -38,6 +40,7 @@ use crate::network::{Shape, Topologies};
 use analyse::Architectures;
 use bundle::Bundle;
 use elaborate::Program;
+use skeleton::Skeleton;
 
 /// A map for keys of our own making, which nobody chooses to collide.
 type FastMap<K, V> = HashMap<K, V, BuildHasherDefault<FxHasher>>;
@@ -54,6 +57,8 @@ pub struct Space {
     by_path: HashMap<String, ChoiceId>,
     count: BigUint,
     architectures: Architectures,
+    /// Its choices alone, where those depend on nothing else.
+    skeleton: Option<Skeleton>,
     /// An architecture that keeps to the constraints, where there are any.
     witness: Option<Architecture>,
 }
@@ -180,10 +185,11 @@ impl Space {
             text: text.to_string(),
             bundle: bundle.clone(),
             hash: hash(text),
-            program,
+            program: program.clone(),
             by_path,
             count,
             architectures,
+            skeleton: Skeleton::of(&program),
             witness: None,
         };
         space.witness = space.find_witness().map_err(|p| fail(vec![p]))?;

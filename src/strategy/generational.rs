@@ -9,6 +9,7 @@ use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 
 use super::ledger::Ledger;
+use super::sorting::Standing;
 use super::{Answer, Candidate, Strategy, Worth};
 use crate::space::{Architecture, Space};
 
@@ -17,21 +18,6 @@ use crate::space::{Architecture, Space};
 pub(super) struct Member {
     pub architecture: Architecture,
     pub worth: Worth,
-}
-
-/// How a parent fares in a tournament: by rank, then by distance from others.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Standing {
-    /// 0 is best.
-    pub rank: usize,
-    /// More is better.
-    pub distance: f64,
-}
-
-impl Standing {
-    fn beats(self, other: Standing) -> bool {
-        self.rank < other.rank || (self.rank == other.rank && self.distance > other.distance)
-    }
 }
 
 /// Decides who lives on.
@@ -173,7 +159,13 @@ impl<S: Survival> Strategy for Generational<S> {
         let mut asked = Vec::with_capacity(limit.min(self.left));
         while asked.len() < limit && self.left > 0 {
             let Some(architecture) = self.next() else {
+                // The generation ends early; after it, what died out may be
+                // new again.
                 self.left = 0;
+                if self.ledger.open() == 0 && !self.answered.is_empty() {
+                    self.survive();
+                    continue;
+                }
                 break;
             };
             self.left -= 1;

@@ -6,9 +6,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::bayes::Bayes;
+use super::evolution::Evolution;
+use super::guided::Guided;
+use super::local::Local;
 use super::nsga2::Nsga2;
+use super::nsga3::Nsga3;
 use super::random::Random;
-use super::{Problem, Strategy};
+use super::reinforce::Reinforce;
+use super::{Fidelities, Halving, Problem, Rule, Strategy};
 use crate::space::{Architecture, GenotypeError};
 
 /// What any strategy can be told beyond its problem; each has defaults of its
@@ -22,6 +28,8 @@ pub struct Settings {
     pub population: Option<usize>,
     /// Architectures to ask for first.
     pub initial: Vec<Architecture>,
+    /// Evaluates briefly first, and the best again and longer.
+    pub fidelities: Option<Fidelities>,
 }
 
 impl Settings {
@@ -38,6 +46,15 @@ pub enum StrategyError {
     Kind(String),
     #[error("a population of {0} cannot be searched with: it needs at least 2 candidates")]
     Population(usize),
+    #[error(
+        "there is no rule `{0}` of promotion: choose among {names}",
+        names = Rule::ALL.map(Rule::name).join(", ")
+    )]
+    Rule(String),
+    #[error("one in {0} cannot be promoted: give a reduction of at least 2, such as 3")]
+    Reduction(usize),
+    #[error("the least fidelity {0} is no share of an evaluation: give one above 0 and at most 1")]
+    Fidelity(f64),
     #[error("initial architecture {index} is not of this space: {source}")]
     Initial {
         /// From 0.
@@ -83,13 +100,20 @@ macro_rules! kinds {
 
 kinds! {
     Random, "random", "Uniformly at random, nothing twice", Random::of;
+    Local, "local", "Local search, of a front where there are several objectives (White et al. 2021)", Local::of;
+    Evolution, "evolution", "Regularised evolution: the oldest dies (Real et al. 2019)", Evolution::of;
     Nsga2, "nsga2", "NSGA-II: rank and crowding (Deb et al. 2002)", Nsga2::of;
+    Nsga3, "nsga3", "NSGA-III, for three and more objectives (Deb and Jain 2014)", Nsga3::of;
+    Reinforce, "reinforce", "A policy rewarded as in MnasNet: accuracy x (latency / target)^w (Tan et al. 2019)", Reinforce::of;
+    Bayes, "bayes", "Surrogates and Thompson sampling in the manner of BANANAS (White et al. 2021)", Bayes::of;
+    Guided, "guided", "Models what is not foretold; expected hypervolume improvement", Guided::of;
 }
 
 /// Makes a strategy.
 ///
 /// # Errors
-/// A population below 2, or an initial architecture of another space.
+/// A population below 2, fidelities that make no sense, or an initial
+/// architecture of another space.
 pub fn build(
     kind: Kind,
     problem: Problem,
@@ -103,7 +127,12 @@ pub fn build(
             return Err(StrategyError::Initial { index, source });
         }
     }
-    Ok(kind.make(problem, settings))
+    let objectives = problem.goals.objectives().len();
+    let strategy = kind.make(problem, settings);
+    Ok(match settings.fidelities {
+        Some(fidelities) => Box::new(Halving::new(strategy, objectives, fidelities)?),
+        None => strategy,
+    })
 }
 
 impl Kind {

@@ -34,6 +34,8 @@ pub(super) struct Ledger {
     /// What is left of the listing, and where the next one begins.
     listed: Vec<Architecture>,
     next_listing: Option<BigUint>,
+    /// Whether another listing would be in vain.
+    listed_out: bool,
     spent: bool,
 }
 
@@ -68,6 +70,7 @@ impl Ledger {
             feasible: false,
             listed: Vec::new(),
             next_listing: None,
+            listed_out: false,
             spent: false,
         }
     }
@@ -86,11 +89,12 @@ impl Ledger {
     }
 
     /// Closes a question. Nothing for one that was never asked or is answered
-    /// already; an answer that is not finite cannot be ranked and counts as
-    /// failed.
+    /// already; an answer that cannot be ranked counts as failed.
     pub fn settle(&mut self, id: u64, answer: Answer) -> Option<(Candidate, Answer)> {
         let candidate = self.open.remove(&id)?;
-        Some((candidate, answer.filter(Worth::is_finite)))
+        let objectives = self.problem.goals.objectives().len();
+        let ranks = |w: &Worth| w.is_finite() && w.objectives.len() == objectives;
+        Some((candidate, answer.filter(ranks)))
     }
 
     /// Questions without an answer.
@@ -108,16 +112,24 @@ impl Ledger {
     pub fn forget_all_but<'a>(&mut self, kept: impl Iterator<Item = &'a Architecture>) {
         self.seen.clear();
         self.seen.extend(kept.cloned());
+        self.listed.clear();
+        (self.next_listing, self.listed_out, self.spent) = (None, false, false);
     }
 
-    /// The next of the initial architectures, or one drawn uniformly.
-    pub fn drawn(&mut self) -> Option<Architecture> {
-        while let Some(architecture) = self.initial.pop_front() {
+    /// The next of the initial architectures, while there are any.
+    pub fn first(&mut self) -> Option<Architecture> {
+        loop {
+            let architecture = self.initial.pop_front()?;
             if self.accepts(&architecture) {
                 return Some(architecture);
             }
         }
-        self.fresh(|space, rng| space.sample(rng))
+    }
+
+    /// The next of the initial architectures, or one drawn uniformly.
+    pub fn drawn(&mut self) -> Option<Architecture> {
+        self.first()
+            .or_else(|| self.fresh(|space, rng| space.sample(rng)))
     }
 
     /// An architecture never given before that keeps to the limits as far as is
@@ -152,7 +164,7 @@ impl Ledger {
 
     /// Takes an architecture for proposed, unless it was or is known to be
     /// beyond a limit.
-    fn accepts(&mut self, architecture: &Architecture) -> bool {
+    pub fn accepts(&mut self, architecture: &Architecture) -> bool {
         if self.seen.contains(architecture) {
             return false;
         }
@@ -179,7 +191,7 @@ impl Ledger {
     /// that begins anywhere where it is not.
     fn listed(&mut self, space: &Space) -> Option<Architecture> {
         for renewed in [false, true] {
-            if renewed {
+            if renewed && !self.listed_out {
                 self.list(space);
             }
             while let Some(architecture) = self.listed.pop() {
@@ -193,6 +205,9 @@ impl Ledger {
 
     fn list(&mut self, space: &Space) {
         let count = space.count();
+        // All of a small space; or so much of a large one that it would be
+        // chance to find something within the limits in another part.
+        self.listed_out = *count <= BigUint::from(LISTED) || !self.feasible;
         let mut at = match self.next_listing.take() {
             Some(at) => at,
             None if *count <= BigUint::from(LISTED) => BigUint::default(),

@@ -5,24 +5,45 @@
 //! recorded results again. [`drive`](drive()) keeps that order whatever the
 //! number of threads.
 
+mod bayes;
+mod bracket;
+mod directions;
 #[cfg(feature = "predict")]
 mod drive;
+mod evolution;
 mod generational;
+mod guided;
+mod halving;
 mod kinds;
 mod ledger;
+mod local;
+mod normalise;
 mod nsga2;
+mod nsga3;
 mod objective;
+mod policy;
 mod problem;
 mod random;
+mod reinforce;
+mod reward;
 pub mod sorting;
+mod surrogate;
 
+pub use bayes::Bayes;
 #[cfg(feature = "predict")]
 pub use drive::{Budget, Told, drive};
+pub use evolution::Evolution;
+pub use guided::Guided;
+pub use halving::{Fidelities, Halving, Rule};
 pub use kinds::{Kind, Settings, StrategyError, build};
+pub use local::Local;
 pub use nsga2::{Nsga2, Nsga2Config};
+pub use nsga3::Nsga3;
 pub use objective::{Constraint, GoalError, Goals, Metric, Side};
 pub use problem::{Estimate, Knowledge, Known, Nothing, Problem};
 pub use random::Random;
+pub use reinforce::Reinforce;
+pub use surrogate::{DESCRIPTION, chance, describe};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,8 +82,8 @@ pub trait Strategy: Send {
     fn ask(&mut self, limit: usize) -> Vec<Candidate>;
 
     /// Answers a candidate. Answers may come in any order; unknown and
-    /// repeated identifiers are ignored, and what is not finite counts as
-    /// failed.
+    /// repeated identifiers are ignored, and what cannot be ranked counts as
+    /// failed: what is not finite, or of another number of objectives.
     fn tell(&mut self, id: u64, answer: Answer);
 
     /// Whether nothing new is left to ask.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 
-use super::generational::{Breeding, Generational, Member, Standing, Survival};
+use super::generational::{Breeding, Generational, Member, Survival};
 use super::ledger::Ledger;
-use super::sorting::{crowding, ranks};
+use super::sorting::{Standing, standings};
 use super::{Answer, Candidate, Goals, Metric, Problem, Settings, Strategy, Worth};
 use crate::space::{Architecture, Space};
 
@@ -117,28 +117,4 @@ impl Survival for RankAndCrowding {
         all.truncate(size);
         all
     }
-}
-
-/// Rank and crowding of each candidate among all.
-pub(super) fn standings(worths: &[&Worth]) -> Vec<Standing> {
-    let ranks = ranks(worths);
-    let mut standings: Vec<Standing> = ranks
-        .iter()
-        .map(|&rank| Standing {
-            rank,
-            distance: 0.0,
-        })
-        .collect();
-    let mut by_rank: Vec<usize> = (0..ranks.len()).collect();
-    by_rank.sort_by_key(|&index| ranks[index]);
-    for front in by_rank.chunk_by(|&a, &b| ranks[a] == ranks[b]) {
-        let points: Vec<&[f64]> = front
-            .iter()
-            .map(|&index| worths[index].objectives.as_slice())
-            .collect();
-        for (&index, distance) in front.iter().zip(crowding(&points)) {
-            standings[index].distance = distance;
-        }
-    }
-    standings
 }

@@ -1,3 +1,8 @@
+mod contract;
+mod multi_fidelity;
+mod success;
+pub mod toys;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -125,13 +130,6 @@ fn feasible_candidates_come_first() {
     assert_eq!(ranks(&refs), [1, 3, 2, 0]);
 }
 
-#[test]
-fn hypervolume_of_known_points() {
-    let points = [[1.0, 3.0], [2.0, 1.0], [2.5, 2.0], [9.0, 0.0]];
-    assert_eq!(hypervolume_2d(&points, [4.0, 4.0]), 3.0 + 2.0 * 2.0);
-    assert_eq!(hypervolume_2d(&[], [1.0, 1.0]), 0.0);
-}
-
 proptest! {
     #[test]
     fn a_front_dominates_everything_and_not_itself(
@@ -156,5 +154,26 @@ proptest! {
         let first: Vec<usize> = ranks(&refs)
             .iter().enumerate().filter(|(_, r)| **r == 0).map(|(i, _)| i).collect();
         prop_assert!(front.iter().all(|f| first.contains(f)));
+    }
+}
+
+/// Where evaluations cost nothing, a generation may ask again for what died out.
+#[test]
+fn repeats_outlast_a_small_space() {
+    let space = space(toys::SMALL);
+    let config = Nsga2Config {
+        repeats: true,
+        ..config(4, 0)
+    };
+    let mut search = Nsga2::new(space.clone(), config);
+    for generation in 0..50 {
+        let batch = search.ask(usize::MAX);
+        assert_eq!(batch.len(), 4);
+        let distinct: HashSet<_> = batch.iter().map(|c| &c.architecture).collect();
+        assert_eq!(distinct.len(), 4);
+        for candidate in &batch {
+            assert_eq!(candidate.generation, generation);
+            search.tell(candidate.id, Some(worth(&space, candidate)));
+        }
     }
 }
