@@ -72,8 +72,8 @@ struct Published {
 
 /// The first four as the authors' code prints them (`nasbench201_correlations` of
 /// github.com/SamsungLabs/zero-cost-nas); the paper's Table 1 has 0.64, 0.63,
-/// 0.76 and 0.71. The others as tabulated by Akhauri et al. 2022, arXiv
-/// 2209.07413.
+/// 0.76 and 0.71. The others are of Akhauri et al. 2022, arXiv 2209.07413, read in
+/// a summary of the paper.
 const PUBLISHED: [Published; 7] = [
     abdelfattah("grad_norm", 0.637),
     abdelfattah("snip", 0.637),
