@@ -296,6 +296,20 @@ fn wrong_input_is_explained_with_exit_code_2() {
     let toml = write("e.toml", b"populaton = 3");
     refused(&["search", &toml, "--db", db], &["populaton", "population"]);
 
+    let bench = ["bench", "search", "--accuracy"];
+    let nowhere = |more: &[&'static str]| [&bench[..], &["nowhere.csv"], more].concat();
+    refused(&nowhere(&[]), &["nowhere.csv"]);
+    refused(&nowhere(&["--seeds", "0"]), &["--seeds"]);
+    refused(
+        &nowhere(&["--strategy", "annealing"]),
+        &["annealing", "guided"],
+    );
+    let other = write("acc.csv", b"architecture,top1\n");
+    refused(
+        &[&bench[..], &[&other]].concat(),
+        &["accuracy_cifar100_percent", "top1"],
+    );
+
     let shipped = std::fs::read("predictors/latency.bespoke").unwrap();
     let mut torn = shipped.clone();
     torn[shipped.len() / 2] ^= 1;

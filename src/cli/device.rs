@@ -136,7 +136,7 @@ fn show(name: &str) -> miette::Result<()> {
     text += &format!("reached by:  {}\n", reached(&profile));
     let limits = profile.limits;
     let absent = || "none".to_string();
-    let bytes = |b: Option<u64>| b.map_or_else(absent, |b| crate::report::bytes_text(b));
+    let bytes = |b: Option<u64>| b.map_or_else(absent, crate::report::bytes_text);
     text += &format!(
         "limits:      latency {}, SRAM {}, flash {}\n",
         limits.latency_ms.map_or_else(absent, |l| format!("{l} ms")),

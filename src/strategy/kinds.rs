@@ -10,6 +10,7 @@ use super::bayes::Bayes;
 use super::evolution::Evolution;
 use super::guided::Guided;
 use super::local::Local;
+use super::moead::Moead;
 use super::nsga2::Nsga2;
 use super::nsga3::Nsga3;
 use super::random::Random;
@@ -104,6 +105,7 @@ kinds! {
     Evolution, "evolution", "Regularised evolution: the oldest dies (Real et al. 2019)", Evolution::of;
     Nsga2, "nsga2", "NSGA-II: rank and crowding (Deb et al. 2002)", Nsga2::of;
     Nsga3, "nsga3", "NSGA-III, for three and more objectives (Deb and Jain 2014)", Nsga3::of;
+    Moead, "moead", "MOEA/D: three and more objectives without generations (Zhang and Li 2007)", Moead::of;
     Reinforce, "reinforce", "A policy rewarded as in MnasNet: accuracy x (latency / target)^w (Tan et al. 2019)", Reinforce::of;
     Bayes, "bayes", "Surrogates and Thompson sampling in the manner of BANANAS (White et al. 2021)", Bayes::of;
     Guided, "guided", "Models what is not foretold; expected hypervolume improvement", Guided::of;

@@ -148,8 +148,7 @@ pub fn fronts(
     Ok(by_seed.into_iter().flatten().collect())
 }
 
-/// Runs every strategy with every seed for accuracy alone; stops a run where
-/// the best architecture is found.
+/// Runs every strategy with every seed for accuracy alone.
 ///
 /// # Errors
 /// When a strategy cannot search the table.

@@ -1,8 +1,13 @@
 //! What evaluating a candidate is expected to be worth, whatever the
 //! objectives.
 
+use rand::seq::SliceRandom;
+
 use super::Guided;
 use crate::strategy::surrogate::{Belief, Incumbents, Staircase, Tradeoff, allowed, nodes};
+
+/// Candidates whose draws are summed, at most: each has many.
+const THINNED: usize = 2000;
 
 /// What is expected of a row; and, where that is nothing, how close it comes.
 pub(super) type Worth = (f64, f64);
@@ -94,10 +99,15 @@ impl Guided {
             if mean - 3.5 * sd >= height {
                 return (row, (0.0, reach));
             }
-            let gain = |(z, weight): (f64, f64)| {
-                weight * stairs.gain(cost, belief.warp.loss(mean + z * sd, floor))
-            };
-            let gain: f64 = nodes.into_iter().map(gain).sum();
+            let mut gain = 0.0;
+            for (z, weight) in nodes {
+                let score = mean + z * sd;
+                // From here on nothing is gained.
+                if score >= height {
+                    break;
+                }
+                gain += weight * stairs.gain(cost, belief.warp.loss(score, floor));
+            }
             (row, (chance(row) * gain, reach))
         };
         self.study.free().map(worth).collect()
@@ -110,7 +120,14 @@ impl Guided {
         chance: &dyn Fn(usize) -> f64,
     ) -> Vec<(usize, Worth)> {
         let goals = self.study.problem().goals.clone();
-        let tradeoff = Tradeoff::draw(self.study.ranges(), &mut self.study.ledger.rng);
+        let ranges = self.study.ranges();
+        let mut free: Vec<usize> = self.study.free().collect();
+        let rng = &mut self.study.ledger.rng;
+        let tradeoff = Tradeoff::draw(ranges, rng);
+        if free.len() > THINNED {
+            let (taken, _) = free.partial_shuffle(rng, THINNED);
+            free = taken.to_vec();
+        }
         let incumbent = self
             .study
             .succeeded()
@@ -144,7 +161,7 @@ impl Guided {
             };
             (row, (chance(row) * gain, chance(row).ln() - mean(&|v| v)))
         };
-        self.study.free().map(worth).collect()
+        free.into_iter().map(worth).collect()
     }
 
     /// No loss is less: of what cannot be negative, none.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::super::*;
 use super::toys::{
-    Loop, SINGLE, SMALL, TOY, answer, everything, problem, run, settings, trade_off,
+    GUARDED, Loop, SINGLE, SMALL, TOY, answer, everything, problem, run, settings, trade_off,
 };
 use crate::space::Architecture;
 
@@ -85,8 +85,9 @@ fn a_search_goes_on_from_its_answers() {
 #[test]
 fn small_spaces_are_searched_to_the_last() {
     let objectives = [Metric::Accuracy, Metric::Macs];
-    for (text, size) in [(SMALL, 28), (SINGLE, 1)] {
+    for (text, size) in [(SMALL, 28), (SINGLE, 1), (GUARDED, 13)] {
         let problem = problem(text, &objectives, &[]);
+        assert_eq!(problem.space.enumerate().count(), size);
         for (kind, settings) in everything() {
             let mut strategy = build(kind, problem.clone(), &settings).unwrap();
             let to_the_end = Loop {

@@ -18,6 +18,12 @@ pub const WIDE: &str = "space t input image 3x8x8 network {
 /// 4 × (1 + 2 + 4) architectures, with choices that others switch on.
 pub const SMALL: &str = "space t input image 3x8x8 network {
     conv({1, 3}, {4, 8}) repeat 0..2 { choose { relu | bn } } }";
+/// With choices that depend on shapes, and a bound of its own.
+pub const GUARDED: &str = "space t input image 3x8x8
+    require params < 700
+    network {
+        conv({1, 3}, {4, 8})
+        choose { a => relu when channels == 4 | b => conv(3, {4, 8}) | c => bn } }";
 pub const SINGLE: &str = "space t input image 3x8x8 network { relu }";
 
 pub fn space(text: &str) -> Arc<Space> {
@@ -89,7 +95,8 @@ pub fn settings(seed: u64) -> Settings {
     }
 }
 
-/// Every strategy, plain and in each kind of multi-fidelity.
+/// Every strategy, plain and in each kind of multi-fidelity; those that think
+/// long in one kind alone, as what is around them does not know the difference.
 pub fn everything() -> Vec<(Kind, Settings)> {
     let rules = Rule::ALL.map(|rule| {
         Some(Fidelities {
@@ -99,7 +106,12 @@ pub fn everything() -> Vec<(Kind, Settings)> {
     });
     let wrappers = std::iter::once(None).chain(rules);
     let with = |fidelities: Option<Fidelities>| {
-        Kind::ALL.iter().map(move |kind| {
+        let rule = fidelities.map(|f| f.rule);
+        let slow = |kind: &Kind| matches!(kind, Kind::Bayes | Kind::Guided);
+        let kinds = Kind::ALL
+            .iter()
+            .filter(move |kind| !slow(kind) || rule.is_none_or(|rule| rule == Rule::ALL[0]));
+        kinds.map(move |kind| {
             let settings = Settings {
                 fidelities,
                 ..settings(1)
