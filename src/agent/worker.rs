@@ -14,7 +14,7 @@ use std::sync::mpsc;
 use serde::{Deserialize, Serialize};
 
 use super::engine;
-use crate::device::{DeviceFacts, MonotonicClock, ProbeError, Reference, trace};
+use crate::device::{MonotonicClock, Reference, observe};
 use crate::wire::{Failure, Job, Outcome, Report};
 
 /// One line of input.
@@ -79,7 +79,6 @@ fn measure(
     job: &Job,
     references: &mut HashMap<String, Reference>,
 ) -> Result<Report, Failure> {
-    let facts = DeviceFacts::collect();
     let engine = engine(&job.engine).ok_or_else(|| Failure::Unsupported {
         engine: job.engine.clone(),
         what: "this device".into(),
@@ -96,18 +95,15 @@ fn measure(
         Some(reference) => reference,
         None => Reference::load(engine.as_ref(), &job.protocol, &clock)?,
     };
-    let traced: Result<_, ProbeError> =
-        engine
-            .load_onnx(&onnx, &job.input, &job.options)
-            .and_then(|mut session| {
-                let protocol = &job.protocol;
-                trace(session.as_mut(), protocol, Some(&mut reference), &clock)
-            });
-    let baseline_ms = Some(reference.baseline_ms());
+    let load = || engine.load_onnx(&onnx, &job.input, &job.options);
+    let protocol = &job.protocol;
+    let observed = observe(
+        engine.as_ref(),
+        &load,
+        protocol,
+        Some(&mut reference),
+        &clock,
+    );
     references.insert(job.engine.clone(), reference);
-    Ok(Report {
-        trace: traced?,
-        baseline_ms,
-        facts,
-    })
+    Ok(observed?)
 }

@@ -163,21 +163,19 @@ fn spec(load: &Load, number: usize, network: &[u8]) -> JobSpec {
 /// been measured in no time.
 fn answer(job: Digest, samples: usize) -> Outcome {
     let base = 1e-4 * (1.0 + f64::from(job.0[0]) / 256.0);
-    Outcome::Measured(Box::new(Report {
-        trace: Trace {
-            cold_ms: base,
-            warmup_runs: 10,
-            warmup_stable: true,
-            inner_runs: 1,
-            samples_ms: (0..samples)
-                .map(|i| base * (1.0 + i as f64 / 1e5))
-                .collect(),
-            reference_ms: vec![base; samples / 50],
-            stop: StopReason::Precise,
-        },
-        baseline_ms: Some(base),
-        facts: DeviceFacts::default(),
-    }))
+    let trace = Trace {
+        cold_ms: base,
+        warmup_runs: 10,
+        warmup_stable: true,
+        inner_runs: 1,
+        samples_ms: (0..samples)
+            .map(|i| base * (1.0 + i as f64 / 1e5))
+            .collect(),
+        reference_ms: vec![base; samples / 50],
+        stop: StopReason::Precise,
+    };
+    let report = Report::new(trace, Some(base), DeviceFacts::default());
+    Outcome::Measured(Box::new(report))
 }
 
 struct Simulated {

@@ -243,7 +243,9 @@ impl Probe for RemoteProbe {
         };
         *pass += 1;
         match self.outcome(&spec, &onnx)? {
-            Outcome::Measured(report) => report.measurement(&spec),
+            Outcome::Measured(report) => {
+                report.measurement(&spec.network, spec.engine, &spec.options)
+            }
             Outcome::Failed(failure) => Err(failure.into_error(&self.device)),
         }
     }

@@ -11,6 +11,7 @@ mod error;
 mod facts;
 mod measurement;
 mod memory;
+mod observation;
 mod peak_memory;
 mod pin;
 pub mod plugin;
@@ -34,10 +35,11 @@ pub use measurement::{
     WIDTH_TOLERANCE, Warning,
 };
 pub use memory::{TooLarge, fits, fits_training};
+pub use observation::Observation;
 pub use peak_memory::{MemoryWatch, PeakMemory};
 pub use pin::{PinError, pin_this_process};
 pub use plugin::{PluginEngine, PluginFailure};
-pub use probe::{LocalProbe, Probe, measure};
+pub use probe::{LocalProbe, Probe, measure, observe};
 pub use profile::{Connection, Limits, Profile, ProfileError};
 pub use protocol::{FEWEST_SAMPLES, Protocol};
 pub use reference::Reference;

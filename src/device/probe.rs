@@ -3,7 +3,7 @@
 
 use super::{
     Clock, Deployable, DeviceFacts, EnergyMeter, Engine, Measurement, MemoryWatch, MonotonicClock,
-    ProbeError, Protocol, Reference, RunOptions, Session, trace::trace,
+    Observation, ProbeError, Protocol, Reference, RunOptions, Session, median, trace::trace,
 };
 
 /// Energy is the mean of as many runs as fill this time: counters move in
@@ -42,7 +42,26 @@ pub fn measure(
     reference: Option<&mut Reference>,
     clock: &dyn Clock,
 ) -> Result<Measurement, ProbeError> {
-    let device = engine.facts();
+    let load = || engine.load(model, options);
+    observe(engine, &load, protocol, reference, clock)?.measurement(
+        model.name(),
+        engine.name(),
+        options,
+    )
+}
+
+/// As [`measure`], of whatever `load` loads into the engine, not yet summed up.
+///
+/// # Errors
+/// As [`measure`].
+pub fn observe(
+    engine: &dyn Engine,
+    load: &dyn Fn() -> Result<Box<dyn Session>, ProbeError>,
+    protocol: &Protocol,
+    reference: Option<&mut Reference>,
+    clock: &dyn Clock,
+) -> Result<Observation, ProbeError> {
+    let facts = engine.facts();
     let baseline_ms = reference.as_ref().map(|r| r.baseline_ms());
     let simulated = engine.is_simulated();
     let watch = match simulated {
@@ -50,26 +69,23 @@ pub fn measure(
         false => engine.process_id().and_then(MemoryWatch::begin),
     };
     let start_ns = clock.now_ns();
-    let mut session = engine.load(model, options)?;
+    let mut session = load()?;
     let waited_ms = clock.now_ns().saturating_sub(start_ns) as f64 / 1e6;
     let load_ms = session.load_ms().unwrap_or(waited_ms);
     let trace = trace(session.as_mut(), protocol, reference, clock)?;
     let told = session.memory()?;
     let memory = told.or_else(|| watch.and_then(MemoryWatch::end));
-    let mut measurement = Measurement::from_trace(
-        model.name(),
-        engine.name(),
-        device,
-        options,
+    let energy_mj = energy_mj(session.as_mut(), median(&trace.samples_ms), simulated)?;
+    Ok(Observation {
         trace,
         baseline_ms,
-    )?;
-    measurement.engine_version = engine.version();
-    measurement.simulated = simulated;
-    measurement.load_ms = Some(load_ms);
-    measurement.memory = memory;
-    measurement.energy_mj = energy_mj(session.as_mut(), measurement.median_ms(), simulated)?;
-    Ok(measurement)
+        facts,
+        load_ms: Some(load_ms),
+        memory,
+        energy_mj,
+        engine_version: engine.version(),
+        simulated,
+    })
 }
 
 /// By the device's own meter, else by this machine's.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{JobSpec, plain};
-use crate::device::{DeviceFacts, Measurement, ProbeError, Trace};
+use crate::device::{Observation, ProbeError};
 
 /// Latencies below a millionth of a millisecond are no latencies: no network
 /// runs within a nanosecond.
@@ -20,14 +20,10 @@ const MOST_INNER_RUNS: usize = 1_000_000;
 const LONGEST_REASON: usize = 2_000;
 
 /// What a device measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Report {
-    pub trace: Trace,
-    /// The reference network's latency at the outset.
-    pub baseline_ms: Option<f64>,
-    /// The device just before.
-    pub facts: DeviceFacts,
-}
+pub type Report = Observation;
+
+/// More memory than any device has.
+const MOST_BYTES: u64 = 1 << 50;
 
 /// Why there is no measurement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
@@ -106,28 +102,25 @@ impl Report {
         require(cold.is_finite() && cold >= 0.0, || {
             format!("a first run of {cold} ms is none")
         })?;
+        let load = self.load_ms.unwrap_or(0.0);
+        require(load.is_finite() && load >= 0.0, || {
+            format!("loading for {load} ms is none")
+        })?;
+        let energy = self.energy_mj.unwrap_or(0.0);
+        require(energy.is_finite() && energy >= 0.0, || {
+            format!("an energy of {energy} mJ is none")
+        })?;
+        let bytes = self.memory.map_or(0, |m| m.peak_bytes.max(m.before_bytes));
+        require(bytes <= MOST_BYTES, || {
+            format!("{bytes} bytes of memory are more than any device has")
+        })?;
         let runs = trace.inner_runs as f64;
-        let sampled_ms = trace.samples_ms.iter().sum::<f64>() * runs + cold;
+        let sampled_ms = trace.samples_ms.iter().sum::<f64>() * runs + cold + load;
         // Clocks of two machines may differ, but not by so much.
         let most_ms = elapsed.as_secs_f64() * 1e3 * 1.05 + 1_000.0;
         require(sampled_ms <= most_ms, || {
             format!("it says that it ran for {sampled_ms:.0} ms, but only {most_ms:.0} ms passed")
         })
-    }
-
-    /// The measurement that a probe answers with.
-    ///
-    /// # Errors
-    /// When a latency is none.
-    pub fn measurement(self, spec: &JobSpec) -> Result<Measurement, ProbeError> {
-        Measurement::from_trace(
-            &spec.network,
-            spec.engine.clone(),
-            self.facts,
-            &spec.options,
-            self.trace,
-            self.baseline_ms,
-        )
     }
 }
 
@@ -146,6 +139,10 @@ impl Outcome {
             Outcome::Measured(mut report) => match report.check(spec, elapsed) {
                 Ok(()) => {
                     super::clean(&mut report.facts);
+                    let version = report.engine_version.as_mut();
+                    if let Some(version) = version {
+                        *version = plain(version, 64);
+                    }
                     Outcome::Measured(report)
                 }
                 Err(failure) => Outcome::Failed(failure),

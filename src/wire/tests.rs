@@ -27,19 +27,16 @@ fn spec() -> JobSpec {
 }
 
 fn report() -> Report {
-    Report {
-        trace: Trace {
-            cold_ms: 3.0,
-            warmup_runs: 5,
-            warmup_stable: true,
-            inner_runs: 2,
-            samples_ms: vec![1.5; 30],
-            reference_ms: vec![0.2; 4],
-            stop: StopReason::Precise,
-        },
-        baseline_ms: Some(0.2),
-        facts: DeviceFacts::default(),
-    }
+    let trace = Trace {
+        cold_ms: 3.0,
+        warmup_runs: 5,
+        warmup_stable: true,
+        inner_runs: 2,
+        samples_ms: vec![1.5; 30],
+        reference_ms: vec![0.2; 4],
+        stop: StopReason::Precise,
+    };
+    Report::new(trace, Some(0.2), DeviceFacts::default())
 }
 
 #[test]
@@ -184,6 +181,8 @@ fn reports_that_cannot_be_are_failures() {
     insta::assert_snapshot!(why(&|r| r.trace.samples_ms.resize(5_000, 1e-3)), @"its measurement is not believable: it has 5000 samples, not between 20 and 2000");
     insta::assert_snapshot!(why(&|r| r.trace.inner_runs = 0), @"its measurement is not believable: each sample is the mean of 0 runs");
     insta::assert_snapshot!(why(&|r| r.trace.reference_ms = vec![0.1; 99]), @"its measurement is not believable: it has more samples of the reference than of the network");
+    insta::assert_snapshot!(why(&|r| r.load_ms = Some(1e9)), @"its measurement is not believable: it says that it ran for 1000000093 ms, but only 2050 ms passed");
+    insta::assert_snapshot!(why(&|r| r.energy_mj = Some(-1.0)), @"its measurement is not believable: an energy of -1 mJ is none");
     // JSON has no NaN; what stands for it is no number either.
     let mut bad = report();
     bad.trace.samples_ms[0] = f64::NAN;

@@ -23,11 +23,8 @@ fn trace() -> Trace {
 fn with(change: impl FnOnce(&mut Trace)) -> Outcome {
     let mut trace = trace();
     change(&mut trace);
-    Outcome::Measured(Box::new(Report {
-        trace,
-        baseline_ms: Some(0.5),
-        facts: DeviceFacts::default(),
-    }))
+    let report = Report::new(trace, Some(0.5), DeviceFacts::default());
+    Outcome::Measured(Box::new(report))
 }
 
 /// What an honest device could say.

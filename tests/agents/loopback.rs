@@ -32,6 +32,10 @@ fn a_device_elsewhere_measures_like_the_one_here() {
     // Sixteen times the work.
     assert!(one.median_ms() < other.median_ms());
     assert!(one.drift.is_some_and(|d| d > 0.0) && !one.reference_ms.is_empty());
+    // As it is here, with what loading took and the memory of the process.
+    assert!(one.load_ms.is_some_and(|ms| ms > 0.0));
+    #[cfg(target_os = "linux")]
+    assert!(one.memory.is_some_and(|m| m.peak_bytes > 0));
     // A second pass is another measurement of the same network.
     let again = probe.measure(&small, &protocol(30.0)).unwrap();
     assert_ne!(one.samples_ms, again.samples_ms);

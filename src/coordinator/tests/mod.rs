@@ -27,19 +27,16 @@ pub(super) fn spec(device: &str, network: u32) -> Box<JobSpec> {
 }
 
 pub(super) fn report() -> Box<Report> {
-    Box::new(Report {
-        trace: Trace {
-            cold_ms: 1.0,
-            warmup_runs: 3,
-            warmup_stable: true,
-            inner_runs: 1,
-            samples_ms: (0..30).map(|i| 1.0 + f64::from(i) / 300.0).collect(),
-            reference_ms: vec![0.5; 3],
-            stop: StopReason::Precise,
-        },
-        baseline_ms: Some(0.5),
-        facts: DeviceFacts::default(),
-    })
+    let trace = Trace {
+        cold_ms: 1.0,
+        warmup_runs: 3,
+        warmup_stable: true,
+        inner_runs: 1,
+        samples_ms: (0..30).map(|i| 1.0 + f64::from(i) / 300.0).collect(),
+        reference_ms: vec![0.5; 3],
+        stop: StopReason::Precise,
+    };
+    Box::new(Report::new(trace, Some(0.5), DeviceFacts::default()))
 }
 
 pub(super) fn measured() -> Outcome {
