@@ -95,31 +95,29 @@ pub fn settings(seed: u64) -> Settings {
     }
 }
 
-/// Every strategy, plain and in each kind of multi-fidelity; those that think
-/// long in one kind alone, as what is around them does not know the difference.
+/// Every strategy, plain and in multi-fidelity: those without a model in each
+/// kind of it, the others, which take far longer, in one.
 pub fn everything() -> Vec<(Kind, Settings)> {
-    let rules = Rule::ALL.map(|rule| {
-        Some(Fidelities {
+    let with = |rule| {
+        let fidelities = Fidelities {
             rule,
             ..Fidelities::default()
-        })
-    });
-    let wrappers = std::iter::once(None).chain(rules);
-    let with = |fidelities: Option<Fidelities>| {
-        let rule = fidelities.map(|f| f.rule);
-        let slow = |kind: &Kind| matches!(kind, Kind::Bayes | Kind::Guided);
-        let kinds = Kind::ALL
-            .iter()
-            .filter(move |kind| !slow(kind) || rule.is_none_or(|rule| rule == Rule::ALL[0]));
-        kinds.map(move |kind| {
-            let settings = Settings {
-                fidelities,
-                ..settings(1)
-            };
-            (*kind, settings)
-        })
+        };
+        Settings {
+            fidelities: Some(fidelities),
+            ..settings(1)
+        }
     };
-    wrappers.flat_map(with).collect()
+    let mut all = Vec::new();
+    for kind in Kind::ALL {
+        all.push((*kind, settings(1)));
+        let rules = match kind {
+            Kind::Bayes | Kind::Guided => &[Rule::Asha][..],
+            _ => &Rule::ALL[..],
+        };
+        all.extend(rules.iter().map(|rule| (*kind, with(*rule))));
+    }
+    all
 }
 
 /// Asks for so many evaluations with a window of them open, answered in an
