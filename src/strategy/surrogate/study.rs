@@ -279,7 +279,7 @@ impl Study {
             .filter(|(_, w)| {
                 let beats =
                     |v: &&Worth| v.violation == 0.0 && dominates(&v.objectives, &w.objectives);
-                !told.iter().any(|(_, v)| beats(&v))
+                !told.iter().any(|(_, v)| beats(v))
             })
             .map(|(row, _)| *row)
             .collect();
