@@ -5,12 +5,13 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::basis::Basis;
 use super::features::{Features, N_COSTS};
 use super::posterior::{self, Evidence, Posterior};
-use super::{Agreement, Predictor, ToFeatures, agreement, checks};
+use super::{Agreement, Predictor, ToFeatures, agreement, checks, robust};
 
-/// Fewest measurements that say anything about a device.
-pub const MIN_MEASUREMENTS: usize = 3;
+/// Fewest measurements that say anything about a device: one tells its speed.
+pub const MIN_MEASUREMENTS: usize = 1;
 
 /// Settings of a calibration.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -30,7 +31,7 @@ impl Default for Options {
 /// Why measurements cannot calibrate a predictor.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CalibrationError {
-    #[error("{found} measurements are too few: measure at least {MIN_MEASUREMENTS} networks")]
+    #[error("{found} measurements are too few: measure at least one network, better ten")]
     TooFew { found: usize },
     #[error(
         "measurement {index} (counted from 0) has latency {latency_ms} ms; latencies must be positive and finite, from 1e-6 to 1e9: measure it again, leave it out or check the unit"
@@ -45,7 +46,7 @@ pub enum CalibrationError {
     )]
     BadCost { index: usize, name: String },
     #[error(
-        "{measurements} measurements of only {distinct} different networks say too little: measure at least {MIN_MEASUREMENTS} different ones"
+        "{measurements} measurements of only {distinct} different networks say too little: measure at least 3 different ones"
     )]
     TooFewDistinct {
         measurements: usize,
@@ -119,6 +120,9 @@ pub struct Calibrated {
     pub(super) posterior: Posterior,
     #[serde(default)]
     pub(super) resolution: Resolution,
+    /// What multiplies each measurement's noise variance.
+    #[serde(default)]
+    pub(super) noise_factor: Vec<f64>,
     /// Multiplies standard deviations, from the leave-one-out errors.
     pub(super) sd_factor: f64,
     /// Least standard deviation, where the measurements do not agree.
@@ -135,7 +139,8 @@ impl Predictor {
     /// [`choose_references`](Predictor::choose_references).
     ///
     /// # Errors
-    /// When there are fewer than three, or a latency is not positive.
+    /// When there is none, fewer than three different networks are measured
+    /// three times or more, or a latency is not positive.
     pub fn calibrate<T: ToFeatures>(
         &self,
         measurements: &[(T, f64)],
@@ -174,36 +179,48 @@ impl Predictor {
     ) -> Calibrated {
         let n = features.len();
         let mut warnings = duplicates(features);
-        let mut noise_factor = vec![1.0; n];
+        let usual = vec![1.0; n];
         let resolution = Resolution::of(log_latency);
         let rounding = resolution.variances(log_latency);
-        let mut left_out = self.leave_one_out(features, log_latency, &noise_factor, &rounding);
-        if options.reject_outliers {
-            // One at a time, the worst first: an outlier spoils the others'
-            // predictions, so most suspicions vanish with it.
-            for _ in 0..n / 5 {
-                let Some(index) = worst_outlier(log_latency, &left_out, &noise_factor) else {
-                    break;
-                };
-                noise_factor[index] = OUTLIER_NOISE_FACTOR;
-                left_out = self.leave_one_out(features, log_latency, &noise_factor, &rounding);
-                warnings.push(Warning::Outlier {
-                    index,
-                    measured_ms: log_latency[index].exp(),
-                    expected_ms: left_out[index].0.exp(),
-                });
-            }
-        }
-        let (posterior, _) = posterior::fit(
-            &self.bases,
-            &self.prior,
-            &Evidence {
-                features,
-                log_latency,
+        let bases = super::basis::relevant(&self.bases, features);
+        let seen = Evidence {
+            features,
+            log_latency,
+            noise_factor: &usual,
+            rounding: &rounding,
+        };
+        let fit = |seen: &Evidence| {
+            let fit = match options.reject_outliers {
+                true => posterior::fit(&bases, &self.prior, seen),
+                false => posterior::fit_trusting(&bases, &self.prior, seen),
+            };
+            let trusted = Evidence {
+                noise_factor: &fit.noise_factor,
+                ..*seen
+            };
+            let left_out = self.leave_one_out(&bases, &trusted);
+            (fit, left_out)
+        };
+        let (mut fitted, mut left_out) = fit(&seen);
+        let gross = match options.reject_outliers {
+            true => gross_errors(&fitted.noise_factor, log_latency, &left_out),
+            false => Vec::new(),
+        };
+        let mut noise_factor = usual.clone();
+        if !gross.is_empty() {
+            gross
+                .iter()
+                .for_each(|i| noise_factor[*i] = OUTLIER_NOISE_FACTOR);
+            (fitted, left_out) = fit(&Evidence {
                 noise_factor: &noise_factor,
-                rounding: &rounding,
-            },
-        );
+                ..seen
+            });
+        }
+        warnings.extend(gross.into_iter().map(|index| Warning::Outlier {
+            index,
+            measured_ms: log_latency[index].exp(),
+            expected_ms: left_out[index].0.exp(),
+        }));
         // Posterior scale of the standardised errors, under a prior worth some
         // measurements; single errors are capped so that one cannot ruin it.
         let trusted = (0..n).filter(|i| noise_factor[*i] == 1.0);
@@ -227,11 +244,15 @@ impl Predictor {
             _ => None,
         });
         let mut calibrated = Calibrated {
-            posterior,
+            posterior: fitted.posterior,
             resolution,
+            noise_factor: fitted.noise_factor,
             sd_factor,
             sd_floor: scatter.unwrap_or(0.0),
-            z90: self.interval.z90,
+            z90: match bases.iter().any(|b| b.range.is_some()) {
+                true => self.interval.z90,
+                false => self.interval.z90_away,
+            },
             left_out: Vec::new(),
             warnings,
         };
@@ -246,32 +267,31 @@ impl Predictor {
 
     /// Mean and deviation of each measurement's logarithm given the others
     /// (in at most ten folds).
-    fn leave_one_out(
-        &self,
-        features: &[&Features],
-        log_latency: &[f64],
-        noise_factor: &[f64],
-        rounding: &[f64],
-    ) -> Vec<(f64, f64)> {
-        let n = features.len();
+    fn leave_one_out(&self, bases: &[Basis], seen: &Evidence) -> Vec<(f64, f64)> {
+        let n = seen.features.len();
+        if n < 2 {
+            // Nothing is left to predict it from.
+            return seen.log_latency.iter().map(|l| (*l, 1.0)).collect();
+        }
         let folds = n.min(10);
         let parts: Vec<Vec<(usize, (f64, f64))>> = (0..folds)
             .into_par_iter()
             .map(|fold| {
                 let kept: Vec<usize> = (0..n).filter(|i| i % folds != fold).collect();
-                let (posterior, _) = posterior::fit(
-                    &self.bases,
+                let of = |values: &[f64]| kept.iter().map(|i| values[*i]).collect::<Vec<_>>();
+                let fit = posterior::fit_trusting(
+                    bases,
                     &self.prior,
                     &Evidence {
-                        features: &kept.iter().map(|i| features[*i]).collect::<Vec<_>>(),
-                        log_latency: &kept.iter().map(|i| log_latency[*i]).collect::<Vec<_>>(),
-                        noise_factor: &kept.iter().map(|i| noise_factor[*i]).collect::<Vec<_>>(),
-                        rounding: &kept.iter().map(|i| rounding[*i]).collect::<Vec<_>>(),
+                        features: &kept.iter().map(|i| seen.features[*i]).collect::<Vec<_>>(),
+                        log_latency: &of(seen.log_latency),
+                        noise_factor: &of(seen.noise_factor),
+                        rounding: &of(seen.rounding),
                     },
                 );
                 (fold..n)
                     .step_by(folds)
-                    .map(|i| (i, posterior.log_mean_and_sd(features[i])))
+                    .map(|i| (i, fit.posterior.log_mean_and_sd(seen.features[i])))
                     .collect()
             })
             .collect();
@@ -315,24 +335,26 @@ impl Resolution {
 const SCATTER_SHARE: f64 = 0.6;
 
 /// Noise variance of a distrusted measurement relative to a trusted one.
-pub(super) const OUTLIER_NOISE_FACTOR: f64 = 1e4;
+const OUTLIER_NOISE_FACTOR: f64 = 1e4;
 
-/// The measurement furthest, beyond four deviations and 30 %, from what the
-/// others expect.
-fn worst_outlier(
-    log_latency: &[f64],
-    left_out: &[(f64, f64)],
-    noise_factor: &[f64],
-) -> Option<usize> {
-    let score = |i: usize| {
-        let (mean, sd) = left_out[i];
-        let error = (log_latency[i] - mean).abs();
-        (noise_factor[i] == 1.0 && error > 0.3 && error > 4.0 * sd).then_some(error / sd)
-    };
-    (0..log_latency.len())
-        .filter_map(|i| score(i).map(|s| (i, s)))
-        .max_by(|a, b| a.1.total_cmp(&b.1))
-        .map(|(i, _)| i)
+/// A measurement so many times what the others expect is no spike of the device.
+const GROSS_RATIO: f64 = 5.0;
+
+/// Measurements that no device gives: the worst, at most one in five. They are
+/// many times what the others expect, or so far from it that their noise was
+/// raised to that of a gross error.
+fn gross_errors(noise_factor: &[f64], log_latency: &[f64], left_out: &[(f64, f64)]) -> Vec<usize> {
+    let n = log_latency.len();
+    let error = |i: usize| log_latency[i] - left_out[i].0;
+    let mut found: Vec<usize> = (0..n)
+        .filter(|i| {
+            let many_times = error(*i) > GROSS_RATIO.ln().max(4.0 * left_out[*i].1);
+            many_times || (noise_factor[*i] >= robust::GROSS_FACTOR && error(*i).abs() > 0.3)
+        })
+        .collect();
+    found.sort_by(|i, j| error(*j).abs().total_cmp(&error(*i).abs()));
+    found.truncate(n / 5);
+    found
 }
 
 fn duplicates(features: &[&Features]) -> Vec<Warning> {

@@ -16,7 +16,7 @@ use super::posterior::N_HYPOTHESES;
 
 const MAGIC: &[u8; 8] = b"BESPOKEL";
 /// Changes whenever the meaning of the features or the weights does.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEADER: usize = 8 + 4 + 32;
 
 /// Why bytes are no predictor.

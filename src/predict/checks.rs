@@ -11,7 +11,8 @@ use crate::network::{Network, Op};
 /// eleven days. Anything else is a slip of the unit or of the clock.
 pub const PLAUSIBLE: std::ops::RangeInclusive<f64> = 1e-6..=1e9;
 
-/// Fewest different networks that say anything about a device.
+/// Fewest different networks among so many measurements or more: repeats do not
+/// replace them.
 const MIN_DISTINCT: usize = 3;
 /// Below so many, a bad measurement among them cannot be recognised.
 const FEW: usize = 5;
@@ -40,7 +41,7 @@ pub(super) fn refuse(features: &[&Features]) -> Result<(), CalibrationError> {
     for row in features {
         if !distinct.contains(row) {
             distinct.push(row);
-            if distinct.len() >= MIN_DISTINCT {
+            if distinct.len() >= MIN_DISTINCT.min(features.len()) {
                 return Ok(());
             }
         }
@@ -251,6 +252,9 @@ impl Warning {
             ),
             Warning::ConstantLatency { latency_ms } => format!(
                 "all measurements are {latency_ms:.4} {unit} although the networks differ: the device, or its clock, may not see the network; intervals were widened"
+            ),
+            Warning::Few { measurements } if *measurements < MIN_DISTINCT => format!(
+                "with {measurements} of {FEW} measurements little more than the device's speed is known, and the devices known before tell the rest: measure at least {FEW}, better ten"
             ),
             Warning::Few { measurements } => format!(
                 "with {measurements} measurements a bad one among them cannot be recognised: measure at least {FEW}, better ten"

@@ -17,7 +17,7 @@ use crate::network::Network;
 
 const FORMAT: &str = "bespoke device model";
 /// Changes whenever the meaning of the features or of the file does.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Where and on what a model was calibrated.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -6,7 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::network::{Activation, Builder, Network, NodeId, Op, Shape, Simplifier};
+use super::checks::is_constant;
+use super::optimise::Executed;
+use crate::network::{Activation, Network, NodeId, Op, Shape};
 
 /// What a kernel does; convolutions are told apart as engines do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -177,7 +179,7 @@ impl Features {
             .nodes()
             .iter()
             .any(|n| matches!(n.op, Op::Zero { .. }));
-        let optimised = zeros.then(|| network_costs(&optimise(network)));
+        let optimised = zeros.then(|| optimised_costs(network));
         Features { costs, optimised }
     }
 
@@ -242,56 +244,59 @@ impl Features {
     }
 }
 
-/// The graph that is left once constants are folded. A product with zero is
-/// folded into the weights of the convolution before it, which is executed
-/// still (seen on TensorFlow Lite: NAS-Bench-201 on pixel3); any other is a
-/// constant, and what only it reads is gone.
-fn optimise(network: &Network) -> Network {
-    let mut simple = Simplifier::new(network.input_shape());
-    let mut found = vec![NodeId(0)];
-    // Whether a node of the simple network ends a convolution.
-    let mut convolved = vec![false];
-    for node in &network.nodes()[1..] {
-        let inputs: Vec<NodeId> = node.inputs.iter().map(|i| found[i.0]).collect();
-        if let Op::Zero { stride: 1 } = node.op
-            && convolved[inputs[0].0]
-        {
-            found.push(inputs[0]);
-            continue;
-        }
-        let Ok(at) = simple.push(node.op, &inputs) else {
-            // It fits in the network itself; should it not here, nothing is
-            // known to be optimised.
-            return network.clone();
-        };
-        convolved.resize(convolved.len().max(at.0 + 1), false);
-        convolved[at.0] = match node.op {
-            Op::Conv(_) | Op::Conv1d(_) => true,
-            Op::BatchNorm => convolved[inputs[0].0],
-            // A sum of one term is that term.
-            Op::Add => convolved[at.0],
-            _ => false,
-        };
-        found.push(at);
+/// The costs that a graph optimiser leaves: of the kernels it executes.
+fn optimised_costs(network: &Network) -> Vec<f64> {
+    if is_constant(network) {
+        // Not run at all.
+        return costs_of(
+            network,
+            Some(&vec![false; network.nodes().len()]),
+            |_, _| (),
+        );
     }
-    simple.finish(found[network.output().0])
+    let executed = Executed::of(network);
+    costs_of(network, Some(&executed.run), |index, kernel| {
+        let node = &network.nodes()[index];
+        if let Op::Add = node.op {
+            // A sum reads the terms that are computed.
+            let bytes = |i: NodeId| network.shape(i).bytes_f32() as f64;
+            kernel.input_bytes = executed.terms(node).map(bytes).sum();
+        }
+    })
 }
 
 fn network_costs(network: &Network) -> Vec<f64> {
+    costs_of(network, None, |_, _| ())
+}
+
+/// Summed costs of the kernels whose nodes are `run` (all without), each as
+/// `amended`.
+fn costs_of(
+    network: &Network,
+    run: Option<&Vec<bool>>,
+    amended: impl Fn(usize, &mut Kernel),
+) -> Vec<f64> {
     let mut costs = vec![0.0; N_COSTS];
     let fused = Fusion::of(network);
     // Longest chain of kernels, and of multiply-accumulates, up to a node.
     let mut path = vec![(0.0f64, 0.0f64); network.nodes().len()];
     for (index, node) in network.nodes().iter().enumerate() {
+        if run.is_some_and(|run| !run[index]) {
+            continue;
+        }
         let mut longest = (0.0f64, 0.0f64);
         for input in &node.inputs {
             longest.0 = longest.0.max(path[input.0].0);
             longest.1 = longest.1.max(path[input.0].1);
         }
-        if let Some(kernel) = fused.kernel(network, index) {
-            add_kernel(&mut costs, &kernel);
-            longest.0 += 1.0;
-            longest.1 += kernel.macs * MEGA;
+        if let Some(mut kernel) = fused.kernel(network, index) {
+            amended(index, &mut kernel);
+            // A sum of one term is no kernel.
+            if !matches!(node.op, Op::Add) || kernel.input_bytes > kernel.output_bytes {
+                add_kernel(&mut costs, &kernel);
+                longest.0 += 1.0;
+                longest.1 += kernel.macs * MEGA;
+            }
         }
         path[index] = longest;
     }

@@ -9,10 +9,9 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::calibrate::OUTLIER_NOISE_FACTOR;
 use super::features::Features;
 use super::metrics::spearman;
-use super::{Calibrated, CalibrationError, Options, Predictor, ToFeatures, Warning, posterior};
+use super::{Calibrated, CalibrationError, Options, Predictor, ToFeatures, posterior};
 
 /// Settings of the simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -185,14 +184,10 @@ impl Predictor {
     fn refit(&self, now: &Calibrated, seen: &[(Features, f64)]) -> Calibrated {
         let features: Vec<&Features> = seen.iter().map(|(f, _)| f).collect();
         let log_latency: Vec<f64> = seen.iter().map(|(_, ms)| ms.ln()).collect();
-        let mut noise_factor = vec![1.0; seen.len()];
-        for warning in now.warnings() {
-            if let Warning::Outlier { index, .. } = warning {
-                noise_factor[*index] = OUTLIER_NOISE_FACTOR;
-            }
-        }
-        let (posterior, _) = posterior::fit(
-            &self.bases,
+        let mut noise_factor = now.noise_factor.clone();
+        noise_factor.resize(seen.len(), 1.0);
+        let fit = posterior::fit_trusting(
+            &super::basis::relevant(&self.bases, &features),
             &self.prior,
             &posterior::Evidence {
                 features: &features,
@@ -202,7 +197,7 @@ impl Predictor {
             },
         );
         Calibrated {
-            posterior,
+            posterior: fit.posterior,
             ..now.clone()
         }
     }

@@ -20,11 +20,13 @@ pub mod measurements;
 pub mod memory;
 pub mod metrics;
 mod nnls;
+mod optimise;
 mod posterior;
 pub mod protocol;
 pub mod quantity;
 pub mod range;
 mod references;
+mod robust;
 pub mod tables;
 pub mod train;
 
@@ -54,8 +56,11 @@ pub struct Predictor {
 /// calibrated as if they were new.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct IntervalPrior {
-    /// Standard deviations that hold 90 % of the errors.
+    /// Standard deviations that hold 90 % of the errors, where a table has
+    /// networks like the measured ones.
     z90: f64,
+    /// The same where none has.
+    z90_away: f64,
     /// Weight, in measurements, of the prior against the leave-one-out errors.
     measurements: f64,
 }
@@ -64,6 +69,7 @@ impl Default for IntervalPrior {
     fn default() -> Self {
         IntervalPrior {
             z90: 1.645,
+            z90_away: 1.645,
             measurements: 10.0,
         }
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::basis::{Basis, N_GROUPS};
 use super::features::{Execution, Features};
 use super::lens::{Lens, Prepared, dot, mean_of};
+use super::robust;
 
 /// Deviation of the group multipliers' logarithms.
 pub const TAUS: [f64; 3] = [0.0, 1.0, 3.0];
@@ -31,6 +32,9 @@ const HOME_BONUS: f64 = 3.0;
 const EXECUTIONS: [(Execution, f64); 2] = [(Execution::Written, 0.9), (Execution::Optimised, 0.1)];
 /// Hypotheses kept for the variance; the mean uses all.
 const KEPT_HYPOTHESES: usize = 8;
+
+/// Share of the evidence from which on a hypothesis has a say in what is a spike.
+const LEAST_WEIGHT: f64 = 1e-4;
 
 /// Log prior weights of the hypotheses, learned by meta-training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,6 +99,7 @@ pub struct Posterior {
 }
 
 /// What was measured, as the head needs it.
+#[derive(Clone, Copy)]
 pub struct Evidence<'a> {
     pub features: &'a [&'a Features],
     /// Natural logarithm of milliseconds.
@@ -105,19 +110,80 @@ pub struct Evidence<'a> {
     pub rounding: &'a [f64],
 }
 
-struct Candidate {
+/// One hypothesis, fitted.
+pub(super) struct Candidate {
     lens: usize,
     log_weight: f64,
+    /// Its share of all hypotheses' evidence.
+    pub weight: f64,
     scales: Scales,
     cell: usize,
     alpha: DVector<f64>,
+    /// Each measurement's error against the prediction of the others, and that
+    /// prediction's variance without the measurement's own noise.
+    pub left_out: Vec<(f64, f64)>,
 }
 
-/// Posterior weights of hypothesis cells, by basis.
-pub struct CellWeights(pub Vec<Vec<f64>>);
+impl Candidate {
+    /// Variance of a trusted measurement's noise.
+    pub fn noise(&self) -> f64 {
+        self.scales.noise
+    }
+}
 
-/// Fits the posterior. The last of `bases` must be the generic one.
-pub fn fit(bases: &[Basis], prior: &HyperPrior, seen: &Evidence) -> (Posterior, CellWeights) {
+/// What came of fitting.
+pub struct Fit {
+    pub posterior: Posterior,
+    /// Posterior weights of hypothesis cells, by basis.
+    pub cells: Vec<Vec<f64>>,
+    /// What multiplies each measurement's noise variance: what was given, and
+    /// more where the other measurements make a spike of it.
+    pub noise_factor: Vec<f64>,
+}
+
+/// Fits the posterior, distrusting measurements that the others contradict.
+/// The last of `bases` must be the generic one.
+pub fn fit(bases: &[Basis], prior: &HyperPrior, seen: &Evidence) -> Fit {
+    let mut noise_factor = seen.noise_factor.to_vec();
+    let rounds = match seen.features.len() {
+        n if n < robust::FEWEST => 0,
+        _ => robust::ROUNDS,
+    };
+    for _ in 0..rounds {
+        let trusted = Evidence {
+            noise_factor: &noise_factor,
+            ..*seen
+        };
+        let (candidates, ..) = candidates(bases, prior, &trusted);
+        noise_factor = robust::noise_factors(&candidates, &trusted, seen.noise_factor);
+    }
+    fit_trusting(
+        bases,
+        prior,
+        &Evidence {
+            noise_factor: &noise_factor,
+            ..*seen
+        },
+    )
+}
+
+/// Fits the posterior with the measurements' noise as it is given.
+pub fn fit_trusting(bases: &[Basis], prior: &HyperPrior, seen: &Evidence) -> Fit {
+    let (candidates, lenses, lens_bases) = candidates(bases, prior, seen);
+    let (posterior, cells) = average(lenses, candidates, &lens_bases, seen);
+    Fit {
+        posterior,
+        cells,
+        noise_factor: seen.noise_factor.to_vec(),
+    }
+}
+
+/// Every hypothesis with its evidence; the lenses, and the basis of each.
+fn candidates(
+    bases: &[Basis],
+    prior: &HyperPrior,
+    seen: &Evidence,
+) -> (Vec<Candidate>, Vec<FittedLens>, Vec<usize>) {
     let n = seen.features.len();
     let both = seen.features.iter().any(|f| f.optimised.is_some());
     let executions = if both {
@@ -128,6 +194,7 @@ pub fn fit(bases: &[Basis], prior: &HyperPrior, seen: &Evidence) -> (Posterior, 
     let generic = bases.last().expect("the generic basis");
     let mut lens_bases = Vec::new();
     let mut lenses = Vec::new();
+    let mut grams_of = Vec::new();
     let mut candidates = Vec::new();
     for (basis_index, (basis, (execution, share))) in bases
         .iter()
@@ -167,6 +234,8 @@ pub fn fit(bases: &[Basis], prior: &HyperPrior, seen: &Evidence) -> (Posterior, 
                 let log_determinant: f64 = (0..n).map(|i| cholesky.l_dirty()[(i, i)].ln()).sum();
                 let cell = tau_index * (N_HYPOTHESES / TAUS.len()) + cell;
                 candidates.push(Candidate {
+                    weight: 0.0,
+                    left_out: Vec::new(),
                     lens: lenses.len(),
                     log_weight: cells[cell] + bonus - 0.5 * residual.dot(&alpha) - log_determinant,
                     scales,
@@ -175,6 +244,7 @@ pub fn fit(bases: &[Basis], prior: &HyperPrior, seen: &Evidence) -> (Posterior, 
                 });
             }
             lens_bases.push(basis_index);
+            grams_of.push(grams);
             lenses.push(FittedLens {
                 execution,
                 coefficients: vec![0.0; lens.dimensions()],
@@ -187,7 +257,36 @@ pub fn fit(bases: &[Basis], prior: &HyperPrior, seen: &Evidence) -> (Posterior, 
             });
         }
     }
-    average(lenses, candidates, &lens_bases, seen)
+    normalise(&mut candidates);
+    // Closed form of leaving one out (Rasmussen and Williams 2006, 5.4.2).
+    for c in candidates.iter_mut().filter(|c| c.weight > LEAST_WEIGHT) {
+        let Some(cholesky) = grams_of[c.lens].covariance(&c.scales, seen).cholesky() else {
+            continue;
+        };
+        let inverse = cholesky.inverse();
+        c.left_out = (0..n)
+            .map(|i| {
+                let variance = 1.0 / inverse[(i, i)];
+                let noise = c.scales.noise * seen.noise_factor[i];
+                (c.alpha[i] * variance, (variance - noise).max(0.0))
+            })
+            .collect();
+    }
+    (candidates, lenses, lens_bases)
+}
+
+/// Gives the candidates weights that sum to one.
+fn normalise(candidates: &mut [Candidate]) {
+    let best = candidates
+        .iter()
+        .map(|c| c.log_weight)
+        .fold(f64::NEG_INFINITY, f64::max);
+    let mut total = 0.0;
+    for candidate in candidates.iter_mut() {
+        candidate.weight = (candidate.log_weight - best).exp();
+        total += candidate.weight;
+    }
+    candidates.iter_mut().for_each(|c| c.weight /= total);
 }
 
 fn scales_of(tau: f64, cell: usize) -> Scales {
@@ -206,17 +305,8 @@ fn average(
     candidates: Vec<Candidate>,
     lens_bases: &[usize],
     seen: &Evidence,
-) -> (Posterior, CellWeights) {
-    let best = candidates
-        .iter()
-        .map(|c| c.log_weight)
-        .fold(f64::NEG_INFINITY, f64::max);
-    let mut weights: Vec<f64> = candidates
-        .iter()
-        .map(|c| (c.log_weight - best).exp())
-        .collect();
-    let total: f64 = weights.iter().sum();
-    weights.iter_mut().for_each(|w| *w /= total);
+) -> (Posterior, Vec<Vec<f64>>) {
+    let weights: Vec<f64> = candidates.iter().map(|c| c.weight).collect();
     let mut cells = vec![vec![0.0; N_HYPOTHESES]; lens_bases.last().map_or(0, |b| b + 1)];
     for (candidate, weight) in candidates.iter().zip(&weights) {
         let fitted = &mut lenses[candidate.lens];
@@ -295,7 +385,7 @@ fn average(
             lenses: kept,
             hypotheses,
         },
-        CellWeights(cells),
+        cells,
     )
 }
 

@@ -260,7 +260,7 @@ fn bad_measurements_are_refused_with_their_place() {
             .unwrap_err()
             .to_string()
     };
-    insta::assert_snapshot!(message(&[1.0, 2.0]), @"2 measurements are too few: measure at least 3 networks");
+    insta::assert_snapshot!(message(&[]), @"0 measurements are too few: measure at least one network, better ten");
     insta::assert_snapshot!(message(&[1.0, f64::NAN, 2.0]), @"measurement 1 (counted from 0) has latency NaN ms; latencies must be positive and finite, from 1e-6 to 1e9: measure it again, leave it out or check the unit");
     insta::assert_snapshot!(message(&[1.0, 2.0, 0.0]), @"measurement 2 (counted from 0) has latency 0 ms; latencies must be positive and finite, from 1e-6 to 1e9: measure it again, leave it out or check the unit");
     insta::assert_snapshot!(message(&[-1.0, 2.0, 3.0]), @"measurement 0 (counted from 0) has latency -1 ms; latencies must be positive and finite, from 1e-6 to 1e9: measure it again, leave it out or check the unit");
@@ -286,6 +286,56 @@ fn an_outlier_is_named_and_hardly_matters() {
         .collect();
     let a = agreement(&predicted, &latency[10..]);
     assert!(a.spearman > 0.9 && a.mape < 0.15, "{a:?}");
+}
+
+#[test]
+fn a_spike_matters_less_where_it_is_recognised() {
+    let nets = small_networks(60, 31);
+    let clean = CPU.measure(&nets, 0.02, 31);
+    let mut spiked = clean.clone();
+    spiked[3] *= 1.5;
+    spiked[7] *= 1.3;
+    let errors = |reject_outliers| {
+        let calibrated = Predictor::shipped()
+            .calibrate(
+                &pairs(&nets[..10], &spiked[..10]),
+                &Options { reject_outliers },
+            )
+            .unwrap();
+        let predicted: Vec<f64> = nets[10..]
+            .iter()
+            .map(|n| calibrated.latency_ms(n))
+            .collect();
+        agreement(&predicted, &clean[10..]).mape
+    };
+    let (robust, trusting) = (errors(true), errors(false));
+    assert!(robust < trusting, "{robust} against {trusting}");
+}
+
+#[test]
+fn one_measurement_tells_the_speed_with_a_wide_interval() {
+    let nets = small_networks(40, 12);
+    let latency = CPU.measure(&nets, 0.02, 12);
+    let with = |n: usize| {
+        let calibrated = Predictor::shipped()
+            .calibrate(&pairs(&nets[..n], &latency[..n]), &Options::default())
+            .unwrap();
+        let predictions = calibrated.predict_batch(&nets[20..]);
+        let covered = predictions
+            .iter()
+            .zip(&latency[20..])
+            .filter(|(p, t)| (p.low_ms..=p.high_ms).contains(*t))
+            .count();
+        let width = predictions.iter().map(|p| p.sd_log).sum::<f64>() / 20.0;
+        (covered, width, calibrated)
+    };
+    let (covered, one, calibrated) = with(1);
+    assert!(covered >= 16, "{covered} of 20");
+    assert_eq!(calibrated.warnings(), [Warning::Few { measurements: 1 }]);
+    let (covered, two, _) = with(2);
+    assert!(covered >= 16, "{covered} of 20");
+    let (_, ten, _) = with(10);
+    assert!(one > 1.5 * ten && two > 1.2 * ten, "{one}, {two}, {ten}");
 }
 
 #[test]
@@ -363,7 +413,7 @@ fn checkpoints_are_whole_or_refused() {
     insta::assert_snapshot!(message(b"PK"), @"this is not a bespoke latency predictor (it does not start with its magic word)");
     let mut newer = bytes.clone();
     newer[8] = 99;
-    insta::assert_snapshot!(message(&newer), @"the predictor is of version 99, this program reads version 2: train it again with `bespoke predictor train`, or use the shipped one");
+    insta::assert_snapshot!(message(&newer), @"the predictor is of version 99, this program reads version 3: train it again with `bespoke predictor train`, or use the shipped one");
     let damaged = "the predictor's file is damaged or truncated (its checksum does not match): fetch or train it again";
     let mut flipped = bytes.clone();
     *flipped.last_mut().unwrap() ^= 1;

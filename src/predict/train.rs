@@ -266,8 +266,8 @@ impl Episode<'_> {
         let features: Vec<&Features> = rows.iter().map(|i| &self.measured.features[*i]).collect();
         let log_latency: Vec<f64> = rows.iter().map(|i| latency[*i].ln()).collect();
         let rounding = Resolution::of(&log_latency).variances(&log_latency);
-        let (_, cells) = posterior::fit(
-            bases,
+        let fit = posterior::fit(
+            &super::basis::relevant(bases, &features),
             prior,
             &Evidence {
                 features: &features,
@@ -276,7 +276,7 @@ impl Episode<'_> {
                 rounding: &rounding,
             },
         );
-        for row in &cells.0 {
+        for row in &fit.cells {
             for (slot, weight) in counts.iter_mut().zip(row) {
                 *slot += weight;
             }
@@ -333,58 +333,90 @@ fn learn_prior(measured: &[&Measured], known: &[Basis], options: &TrainOptions) 
 }
 
 /// Sets how many deviations hold 90 % of the errors on the validation devices
-/// and on the training devices without their families, each counting alike.
+/// and on the training devices without their families, each counting alike:
+/// with their table known, and without it.
 fn learn_interval(
     predictor: &Predictor,
     measured: &[&Measured],
     options: &TrainOptions,
 ) -> IntervalPrior {
-    const JUDGED: usize = 400;
     let known = &predictor.bases;
     let mut episodes = episodes(measured, known, |space| split(space).train);
     episodes.extend(self::episodes(measured, known, |space| {
         split(space).validate
     }));
-    let mut scores: Vec<f64> = episodes
-        .par_iter()
-        .enumerate()
-        .flat_map_iter(|(index, episode)| {
-            let latency = episode.measured.latencies(episode.device);
-            let features = &episode.measured.features;
-            let stranger = Predictor {
-                bases: std::iter::once(&episode.home)
-                    .chain(&episode.away)
-                    .cloned()
-                    .chain([Basis::generic()])
-                    .collect(),
-                ..predictor.clone()
-            };
-            let mut scores = Vec::new();
-            for draw in 0..options.draws.div_ceil(3) {
-                let seed = options.seed ^ ((index as u64 + 1001) << 32) ^ draw as u64;
-                let rows = episode.draw(options.references + JUDGED, seed);
-                let (references, judged) = rows.split_at(options.references);
-                let pairs: Vec<(&Features, f64)> = references
-                    .iter()
-                    .map(|i| (&features[*i], latency[*i]))
-                    .collect();
-                let calibrated = stranger
-                    .calibrate(&pairs, &Options::default())
-                    .expect("tables hold positive latencies");
-                scores.extend(judged.iter().map(|i| {
-                    let p = calibrated.predict(&features[*i]);
-                    (latency[*i].ln() - p.latency_ms.ln()).abs() / p.sd_log
-                }));
-            }
-            scores
-        })
-        .collect();
-    if scores.is_empty() {
-        return IntervalPrior::default();
-    }
-    scores.sort_by(f64::total_cmp);
+    let z90 = |home: bool| -> Option<f64> {
+        let mut errors: Vec<f64> = episodes
+            .par_iter()
+            .enumerate()
+            .flat_map_iter(|(index, episode)| {
+                let stranger = Predictor {
+                    bases: home
+                        .then_some(&episode.home)
+                        .into_iter()
+                        .chain(&episode.away)
+                        .cloned()
+                        .chain([Basis::generic()])
+                        .collect(),
+                    ..predictor.clone()
+                };
+                standardised_errors(&stranger, episode, index, options)
+            })
+            .collect();
+        errors.sort_by(f64::total_cmp);
+        errors.get(errors.len().saturating_sub(1) * 9 / 10).copied()
+    };
+    let usual = IntervalPrior::default();
     IntervalPrior {
-        z90: scores[(scores.len() - 1) * 9 / 10],
-        ..IntervalPrior::default()
+        z90: z90(true).unwrap_or(usual.z90),
+        z90_away: z90(false).unwrap_or(usual.z90_away),
+        ..usual
+    }
+}
+
+/// Errors of an episode's predictions in their own standard deviations.
+fn standardised_errors(
+    stranger: &Predictor,
+    episode: &Episode,
+    index: usize,
+    options: &TrainOptions,
+) -> Vec<f64> {
+    const JUDGED: usize = 400;
+    let latency = episode.measured.latencies(episode.device);
+    let features = &episode.measured.features;
+    let mut errors = Vec::new();
+    for draw in 0..options.draws.div_ceil(3) {
+        let seed = options.seed ^ ((index as u64 + 1001) << 32) ^ draw as u64;
+        let rows = episode.draw(options.references + JUDGED, seed);
+        let (references, judged) = rows.split_at(options.references);
+        let pairs: Vec<(&Features, f64)> = references
+            .iter()
+            .map(|i| (&features[*i], latency[*i]))
+            .collect();
+        let calibrated = stranger
+            .calibrate(&pairs, &Options::default())
+            .expect("tables hold positive latencies");
+        errors.extend(judged.iter().map(|i| {
+            let p = calibrated.predict(&features[*i]);
+            (latency[*i].ln() - p.latency_ms.ln()).abs() / p.sd_log
+        }));
+    }
+    errors
+}
+
+impl Predictor {
+    /// The predictor as if no relative of this device (its GPU at another batch
+    /// size, its processor's line) had been known: what a method may be judged
+    /// by while it is being chosen, where the test devices must not be looked
+    /// at.
+    pub fn without_family(&self, device: &str) -> Predictor {
+        Predictor {
+            bases: self
+                .bases
+                .iter()
+                .map(|b| b.retain(|d| family(d) != family(device)))
+                .collect(),
+            ..self.clone()
+        }
     }
 }
