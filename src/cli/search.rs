@@ -49,7 +49,8 @@ pub struct Args {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     other_engines: Option<Vec<String>>,
     /// What to optimise, separated by commas: accuracy, latency_ms,
-    /// latency_ms@ENGINE, memory, macs, params [default: accuracy,latency_ms].
+    /// latency_ms@ENGINE, energy_mj (where the engine has a meter), memory, macs,
+    /// params [default: accuracy,latency_ms].
     #[arg(long, value_name = "METRICS", value_delimiter = ',')]
     objectives: Option<Vec<Metric>>,
     /// A limit such as `latency_ms <= 20` or `params <= 2M`; may be repeated.

@@ -143,7 +143,7 @@ mod tests {
             line("guided", "fpga"),
         ];
         let svg = courses_svg(&lines).unwrap();
-        for word in ["guided", "random", "pixel2", "fpga", "0.01 %"] {
+        for word in ["guided", "random", "pixel2", "fpga", "0.1 %"] {
             assert!(svg.contains(word), "{word}");
         }
         assert!(!svg.contains("NaN"));

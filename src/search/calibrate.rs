@@ -8,9 +8,17 @@ use super::survey::{choose, held_out, survey};
 use super::{Search, SearchError};
 use crate::device::{Deployable, Measurement, ProbeError, Protocol};
 use crate::network::Network;
-use crate::predict::Options;
+use crate::predict::{Calibrated, Options};
 use crate::space::Architecture;
 use crate::store::{Event, Measured, Purpose};
+use crate::strategy::Metric;
+
+/// What was measured of an architecture.
+struct Figures {
+    median_ms: f64,
+    /// Where the engine has a meter.
+    energy_mj: Option<f64>,
+}
 
 impl Search<'_> {
     /// Measures what is missing and fits the predictor to each engine.
@@ -31,16 +39,21 @@ impl Search<'_> {
             .chain(heldout.iter().map(|i| (*i, Purpose::Heldout)))
             .collect();
         let mut calibrations = Vec::new();
+        let mut energies = Vec::new();
+        let wanted = self.experiment.goals()?.metrics();
         let list: Vec<(&Architecture, &Network, Purpose)> = chosen
             .into_iter()
             .map(|(i, purpose)| (&pool[i].0, &pool[i].1, purpose))
             .collect();
         for engine in self.experiment.engines() {
-            let medians = self.measure(engine, &list)?;
+            let measurements = self.measure(engine, &list)?;
             let measured = |purpose: Purpose| -> Vec<(&Network, f64)> {
                 list.iter()
                     .filter(|(_, _, p)| *p == purpose)
-                    .filter_map(|(a, n, _)| Some((*n, *medians.get(&self.space.genotype(a))?)))
+                    .filter_map(|(a, n, _)| {
+                        let figures = measurements.get(&self.space.genotype(a))?;
+                        Some((*n, figures.median_ms))
+                    })
                     .collect()
             };
             let seen = measured(Purpose::Reference);
@@ -76,22 +89,59 @@ impl Search<'_> {
                     .append(&self.run, &Event::Calibrated { payload })?;
             }
             calibrations.push((engine.to_string(), calibrated));
+            let device = (engine != self.experiment.engine).then(|| engine.to_string());
+            let energy = Metric::Energy { device };
+            if wanted.contains(&energy) {
+                let metered: Vec<(&Network, f64)> = list
+                    .iter()
+                    .filter_map(|(a, n, _)| {
+                        let figures = measurements.get(&self.space.genotype(a))?;
+                        Some((*n, figures.energy_mj?))
+                    })
+                    .collect();
+                energies.push((energy, self.calibrate_energy(engine, &metered)?));
+            }
         }
         let mut others = calibrations.into_iter();
         let (_, own) = others.next().expect("there is always an engine");
         Ok(Calibrations {
             own,
             others: others.collect(),
+            energies,
         })
     }
 
-    /// Medians by genotype, measuring only what the run has not recorded.
+    /// Fits the predictor to measured energies in mJ, which are sums over
+    /// kernels as latencies are.
+    fn calibrate_energy(
+        &self,
+        engine: &str,
+        metered: &[(&Network, f64)],
+    ) -> Result<Calibrated, SearchError> {
+        if metered.is_empty() {
+            return Err(SearchError::NoEnergy {
+                engine: engine.to_string(),
+            });
+        }
+        let calibrated = self.predictor.calibrate(metered, &Options::default())?;
+        let agreement = calibrated.leave_one_out_agreement();
+        self.say(format!(
+            "{engine}: energy calibrated by {} measurements; leaving each out, Spearman {:.3}, \
+             mean absolute error {:.1} %",
+            metered.len(),
+            agreement.spearman,
+            100.0 * agreement.mape,
+        ));
+        Ok(calibrated)
+    }
+
+    /// Figures by genotype, measuring only what the run has not recorded.
     fn measure(
         &self,
         engine: &str,
         list: &[(&Architecture, &Network, Purpose)],
-    ) -> Result<BTreeMap<String, f64>, SearchError> {
-        let mut medians = BTreeMap::new();
+    ) -> Result<BTreeMap<String, Figures>, SearchError> {
+        let mut figures = BTreeMap::new();
         let mut missing = Vec::new();
         for (architecture, network, purpose) in list {
             let genotype = self.space.genotype(architecture);
@@ -101,13 +151,21 @@ impl Search<'_> {
                 });
             match known {
                 Some(m) => {
-                    medians.insert(genotype, m.median_ms);
+                    let energy_mj = m.measurement["energy_mj"].as_f64();
+                    let median_ms = m.median_ms;
+                    figures.insert(
+                        genotype,
+                        Figures {
+                            median_ms,
+                            energy_mj,
+                        },
+                    );
                 }
                 None => missing.push((genotype, *network, *purpose)),
             }
         }
         if missing.is_empty() {
-            return Ok(medians);
+            return Ok(figures);
         }
         let models: Vec<Deployable> = missing
             .iter()
@@ -131,7 +189,13 @@ impl Search<'_> {
             match result {
                 Ok(measurement) => {
                     let event = measured_event(&genotype, network, purpose, engine, &measurement);
-                    medians.insert(genotype, event.median_ms);
+                    figures.insert(
+                        genotype,
+                        Figures {
+                            median_ms: event.median_ms,
+                            energy_mj: measurement.energy_mj,
+                        },
+                    );
                     self.store.append(&self.run, &Event::Measured(event))?;
                 }
                 Err(error) => {
@@ -140,7 +204,7 @@ impl Search<'_> {
                 }
             }
         }
-        Ok(medians)
+        Ok(figures)
     }
 
     /// Puts measured latencies beside the predicted ones.

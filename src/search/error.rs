@@ -41,6 +41,11 @@ pub enum SearchError {
     #[error("the predictor cannot be calibrated: {0}")]
     #[diagnostic(help("measure on a quieter machine, or more architectures (--references)"))]
     Calibration(#[from] crate::predict::CalibrationError),
+    #[error("energy is wanted, but `{engine}` measures none")]
+    #[diagnostic(help(
+        "energy needs a system that exposes it or a plugin with a meter, docs/measuring.md"
+    ))]
+    NoEnergy { engine: String },
     #[error("the space takes {space} inputs, but the images are {data}")]
     #[diagnostic(help("write the space's `input image` line for the data set"))]
     Input { space: String, data: String },

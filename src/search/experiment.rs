@@ -128,9 +128,6 @@ pub enum ExperimentError {
         device: String,
         known: String,
     },
-    #[error("`{0}` is not known in a search: nothing measures it here")]
-    #[diagnostic(help("a search knows accuracy, latency_ms, memory, macs and params"))]
-    Unmeasured(String),
     #[error("`{field}` is {value}: {reason}")]
     #[diagnostic(help("change it in the experiment file or by its flag"))]
     Field {
@@ -163,42 +160,60 @@ impl Experiment {
             .map(String::as_str)
     }
 
-    /// Objectives and limits, `max_latency_ms` among them, with the main
-    /// engine's latency written without its name.
+    /// A metric with the main engine's name left out, as it is recorded.
+    fn normal(&self, metric: &Metric) -> Result<Metric, ExperimentError> {
+        let (Metric::Latency { device: Some(name) } | Metric::Energy { device: Some(name) }) =
+            metric
+        else {
+            return Ok(metric.clone());
+        };
+        if *name != self.engine && !self.other_engines.contains(name) {
+            return Err(ExperimentError::Device {
+                metric: metric.to_string(),
+                device: name.clone(),
+                known: self.engines().collect::<Vec<_>>().join(", "),
+            });
+        }
+        let device = (*name != self.engine).then(|| name.clone());
+        Ok(match metric {
+            Metric::Energy { .. } => Metric::Energy { device },
+            _ => Metric::Latency { device },
+        })
+    }
+
+    /// Writes the main engine's metrics without its name.
+    ///
+    /// # Errors
+    /// When a metric is of a device that the search does not measure.
+    pub fn normalise(&mut self) -> Result<(), ExperimentError> {
+        let objectives = self.objectives.iter().map(|m| self.normal(m));
+        let objectives = objectives.collect::<Result<_, _>>()?;
+        let constraints = self.constraints.iter().map(|c| {
+            Ok(Constraint {
+                metric: self.normal(&c.metric)?,
+                ..c.clone()
+            })
+        });
+        let constraints = constraints.collect::<Result<_, ExperimentError>>()?;
+        self.objectives = objectives;
+        self.constraints = constraints;
+        Ok(())
+    }
+
+    /// Objectives and limits, `max_latency_ms` among them.
     ///
     /// # Errors
     /// When they make no sense, or need what the search does not measure.
     pub fn goals(&self) -> Result<Goals, ExperimentError> {
-        let named = |metric: &Metric| -> Result<Metric, ExperimentError> {
-            match metric {
-                Metric::Latency { device: Some(name) } if *name == self.engine => {
-                    Ok(Metric::LATENCY)
-                }
-                Metric::Latency { device: Some(name) } if !self.other_engines.contains(name) => {
-                    Err(ExperimentError::Device {
-                        metric: metric.to_string(),
-                        device: name.clone(),
-                        known: self.engines().collect::<Vec<_>>().join(", "),
-                    })
-                }
-                Metric::Energy { .. } => Err(ExperimentError::Unmeasured(metric.to_string())),
-                other => Ok(other.clone()),
-            }
-        };
-        let objectives: Result<Vec<_>, _> = self.objectives.iter().map(named).collect();
-        let mut constraints = Vec::new();
-        for constraint in &self.constraints {
-            constraints.push(Constraint {
-                metric: named(&constraint.metric)?,
-                ..constraint.clone()
-            });
-        }
-        constraints.extend(self.max_latency_ms.map(|bound| Constraint {
+        let mut normal = self.clone();
+        normal.normalise()?;
+        let limit = self.max_latency_ms.map(|bound| Constraint {
             metric: Metric::LATENCY,
             side: Side::AtMost,
             bound,
-        }));
-        Ok(Goals::new(objectives?, constraints)?)
+        });
+        normal.constraints.extend(limit);
+        Ok(Goals::new(normal.objectives, normal.constraints)?)
     }
 
     /// The proxies by name.

@@ -253,14 +253,14 @@ impl Search<'_> {
     }
 }
 
-/// The own engine's latency, and the other engines' by metric name.
+/// The own engine's latency, and other latencies and energies by metric name.
 fn split(estimates: Vec<(Metric, Estimate)>) -> (Estimate, BTreeMap<String, [f64; 3]>) {
     let mut own = Estimate::exact(f64::NAN);
     let mut others = BTreeMap::new();
     for (metric, e) in estimates {
         match metric {
             Metric::Latency { device: None } => own = e,
-            Metric::Latency { .. } => {
+            Metric::Latency { .. } | Metric::Energy { .. } => {
                 others.insert(metric.to_string(), [e.value, e.low, e.high]);
             }
             _ => {}

@@ -20,18 +20,23 @@ pub(super) struct Calibrations {
     pub own: Calibrated,
     /// To the others, by name.
     pub others: Vec<(String, Calibrated)>,
+    /// To measured energies, where they are wanted.
+    pub energies: Vec<(Metric, Calibrated)>,
 }
 
 impl Calibrations {
-    /// Predicted latencies of a network, the own engine's first, in ms.
-    fn latencies(&self, network: &Network) -> Vec<(Metric, Estimate)> {
+    /// Predicted latencies of a network, the own engine's first, in ms, and
+    /// energies in mJ.
+    fn predicted(&self, network: &Network) -> Vec<(Metric, Estimate)> {
         let features = Features::of(network);
         let others = self.others.iter().map(|(name, calibrated)| {
             let device = Some(name.clone());
             (Metric::Latency { device }, calibrated)
         });
+        let energies = self.energies.iter().map(|(m, c)| (m.clone(), c));
         std::iter::once((Metric::LATENCY, &self.own))
             .chain(others)
+            .chain(energies)
             .map(|(metric, calibrated)| {
                 let p = calibrated.predict(&features);
                 let estimate = Estimate {
@@ -47,7 +52,7 @@ impl Calibrations {
     /// Every metric of a network but its accuracy.
     pub fn estimates(&self, network: &Network) -> Vec<(Metric, Estimate)> {
         let costs = network.costs();
-        let mut estimates = self.latencies(network);
+        let mut estimates = self.predicted(network);
         estimates.extend([
             (
                 Metric::Memory,

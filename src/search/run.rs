@@ -46,7 +46,7 @@ impl<'a> Search<'a> {
         stop: &'a AtomicBool,
         report: &'a mut (dyn FnMut(Report<'_>) + Send),
     ) -> Result<Self, SearchError> {
-        let (experiment, resumed) = match start {
+        let (mut experiment, resumed) = match start {
             Start::New(experiment) => (*experiment, None),
             Start::Resume(run) => {
                 let store = Store::open(&db)?;
@@ -61,6 +61,7 @@ impl<'a> Search<'a> {
             }
         };
         experiment.check()?;
+        experiment.normalise()?;
         let space = Arc::new(Space::load(&experiment.space)?);
         if let Some((_, run, space_hash)) = &resumed
             && space_hash != space.hash()

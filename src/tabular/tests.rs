@@ -206,7 +206,7 @@ fn wrong_tables_are_explained() {
         Err(error) => error.to_string(),
     };
     assert!(message.contains("titan_rtx_256"), "{message}");
-    assert!(Scenario::new(benchmark(), Predictor::shipped(), "fpga", 2, 0).is_err());
+    assert!(Scenario::new(benchmark(), Predictor::shipped(), "fpga", 0, 0).is_err());
 }
 
 /// With the published accuracies: what is best possible under HELP's limits.
