@@ -247,8 +247,8 @@ fn wrong_files_are_explained_at_their_place() {
         refused(dir, &line, says);
     };
     predict(
-        &model.replacen("\"version\": 2", "\"version\": 2", 1),
-        &["changed.json", "version 2"],
+        &model.replacen("\"version\": 2", "\"version\": 9", 1),
+        &["changed.json", "version 9"],
     );
     predict(
         &model.replacen("\"pi5\"", "\"pi6\"", 1),

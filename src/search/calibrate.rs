@@ -60,14 +60,20 @@ impl Search<'_> {
             let calibrated = self.predictor.calibrate(&seen, &Options::default())?;
             let unseen = measured(Purpose::Heldout);
             let agreement = held_out(&calibrated, &unseen);
+            let judged = match unseen.is_empty() {
+                true => "no other architecture was measured to judge it by".to_string(),
+                false => format!(
+                    "on {} unseen architectures Spearman {:.3}, mean absolute error {:.1} %, \
+                     {:.0} % within ±10 %",
+                    unseen.len(),
+                    agreement.spearman,
+                    100.0 * agreement.mape,
+                    100.0 * agreement.within_10_percent,
+                ),
+            };
             self.say(format!(
-                "{engine}: calibrated by {} measurements; on {} unseen architectures Spearman {:.3}, \
-                 mean absolute error {:.1} %, {:.0} % within ±10 %",
+                "{engine}: calibrated by {} measurements; {judged}",
                 seen.len(),
-                unseen.len(),
-                agreement.spearman,
-                100.0 * agreement.mape,
-                100.0 * agreement.within_10_percent,
             ));
             for warning in calibrated.warnings() {
                 let text = format!("{engine}: {warning}");
