@@ -61,7 +61,6 @@ impl Search<'_> {
             population: Some(experiment.population.min(experiment.evaluations.max(2))),
             initial: self.first_generation(pool, &problem),
             fidelities: experiment.fidelities,
-            ..Settings::default()
         };
         let mut strategy = strategy::build(experiment.strategy, problem, &settings)?;
         let exploration = Exploration {
