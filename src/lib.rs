@@ -24,12 +24,12 @@ pub mod network;
 pub mod pareto;
 #[cfg(feature = "predict")]
 pub mod predict;
-#[cfg(feature = "full")]
+#[cfg(feature = "runs")]
 pub mod report;
 #[cfg(feature = "full")]
 pub mod search;
 pub mod space;
-#[cfg(feature = "full")]
+#[cfg(feature = "runs")]
 pub mod store;
 pub mod strategy;
 #[cfg(feature = "predict")]
