@@ -1,9 +1,9 @@
 //! `bespoke space` as a user runs it.
 
-mod shell;
-
 use std::path::Path;
 use std::process::{Command, Output};
+
+use crate::shell::{self, done};
 
 fn bespoke(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bespoke"))
@@ -16,10 +16,7 @@ fn bespoke(arguments: &[&str]) -> Output {
 
 #[track_caller]
 fn stdout(arguments: &[&str]) -> String {
-    let output = bespoke(arguments);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
+    done(&bespoke(arguments))
 }
 
 #[track_caller]
