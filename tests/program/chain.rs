@@ -1,6 +1,7 @@
 //! The program as a user runs it: the whole chain at a tiny size, resuming, and
 //! what wrong input says.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::shell::{self, bespoke, err, events, json, out};

@@ -1,8 +1,6 @@
 //! The predictor's commands as a user types them: a device measured elsewhere,
 //! from the choice of networks to predictions, and what wrong input says.
 
-use std::path::Path;
-
 use bespoke::space::Space;
 
 use crate::documents;

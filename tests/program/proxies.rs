@@ -1,8 +1,6 @@
 //! Zero-cost proxies as a user types them: scores of architectures, the
 //! benchmark on a table of accuracies, and what wrong input says.
 
-use std::path::Path;
-
 use crate::shell::{self, printed, refuses};
 
 const SPACE: &str = "search-spaces/quickstart.space";
