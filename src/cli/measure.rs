@@ -12,7 +12,7 @@ use crate::device::{
     Deployable, Measurement, Probe, Protocol, RunOptions, Warning, median, spearman,
 };
 use crate::network::Network;
-use crate::search::{Report, Setup, anew, probe, survey_on};
+use crate::search::{Report, Setup, anew, engine_name, probe, survey_on};
 use crate::space::{Architecture, Space};
 
 pub const EXAMPLES: &str = "\
@@ -191,6 +191,7 @@ pub fn measure(args: MeasureArgs) -> miette::Result<()> {
         },
         cores: args.cores.clone(),
     };
+    let engine = engine_name(&args.engine)?;
     // A probe of its own for each round: a repeat starts from nothing.
     let round = |seed: u64| -> miette::Result<Vec<Measurement>> {
         let name = match args.repeat {
@@ -200,7 +201,7 @@ pub fn measure(args: MeasureArgs) -> miette::Result<()> {
         let mut probe = probe(&name, &setup)?;
         measure_all(
             probe.as_mut(),
-            &args.engine,
+            &engine,
             &space,
             &architectures,
             &protocol,
@@ -239,7 +240,7 @@ pub fn measure(args: MeasureArgs) -> miette::Result<()> {
             });
         let line = format!(
             "{}: {} architectures measured twice: {told}, gap median {:.1} %, greatest {:.1} %\n",
-            args.engine,
+            engine,
             agreement.architectures,
             100.0 * agreement.median_gap,
             100.0 * agreement.max_gap

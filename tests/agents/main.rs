@@ -8,6 +8,7 @@ mod faults;
 mod harness;
 mod hostile;
 mod loopback;
+mod plugins;
 mod security;
 
 /// Not a test: the coordinator of those tests that end it with `kill -9`. The
