@@ -214,8 +214,8 @@ fn check_fit(space: &Space, dataset: &Dataset) -> Result<(), SearchError> {
 fn header(experiment: &Experiment, space: &Space, dataset: &Dataset) -> RunHeader {
     // Of the device that is searched for, which may be elsewhere.
     let reach = experiment.reach(&experiment.engine);
-    let facts = probe(reach, &Setup::default())
-        .map_or_else(|_| DeviceFacts::collect(), |p| p.facts());
+    let facts =
+        probe(reach, &Setup::default()).map_or_else(|_| DeviceFacts::collect(), |p| p.facts());
     RunHeader {
         name: experiment.name.clone(),
         experiment: serde_json::to_value(experiment).expect("plain data"),

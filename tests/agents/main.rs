@@ -8,6 +8,7 @@ mod faults;
 mod harness;
 mod hostile;
 mod loopback;
+mod namespaces;
 mod plugins;
 mod security;
 
