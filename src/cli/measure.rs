@@ -257,6 +257,12 @@ pub fn measure(args: MeasureArgs) -> miette::Result<()> {
     Ok(())
 }
 
+/// Milliseconds with four digits that say something.
+fn figure(ms: f64) -> String {
+    let digits = (3 - ms.log10().floor() as i32).clamp(4, 9) as usize;
+    format!("{ms:.digits$}")
+}
+
 fn print_table(
     space: &Space,
     architectures: &[(Architecture, Network)],
@@ -280,12 +286,12 @@ fn print_table(
     for (index, ((architecture, network), m)) in architectures.iter().zip(measured).enumerate() {
         let (low, high) = m.summary.ci95_ms;
         let mut row = vec![
-            format!("{:.4}", m.median_ms()),
-            format!("{low:.4} to {high:.4}"),
-            format!("{:.4}", m.summary.p95_ms),
+            figure(m.median_ms()),
+            format!("{} to {}", figure(low), figure(high)),
+            figure(m.summary.p95_ms),
         ];
         if let Some(again) = again {
-            row.push(format!("{:.4}", again[index].median_ms()));
+            row.push(figure(again[index].median_ms()));
         }
         let absent = || "absent".to_string();
         row.extend([
