@@ -119,12 +119,12 @@ fn formatting_is_checked_and_done() {
         "space a\ninput image 3x8x8  # x\nnetwork {\n  relu\n}\n"
     );
     stdout(&["fmt", "--check", path]);
-    std::fs::write(&file, "space a ?").unwrap();
-    assert!(stderr(&["fmt", path]).contains("has no meaning here"));
-    assert_eq!(
-        std::fs::read_to_string(Path::new(path)).unwrap(),
-        "space a ?"
-    );
+    let open = "space a\ninput image 3x8x8\nnetwork {\nconv(3\n}\n";
+    for (wrong, says) in [("space a ?", "has no meaning here"), (open, "a.space:5:1")] {
+        std::fs::write(&file, wrong).unwrap();
+        assert!(stderr(&["fmt", path]).contains(says));
+        assert_eq!(std::fs::read_to_string(Path::new(path)).unwrap(), wrong);
+    }
 }
 
 #[test]
