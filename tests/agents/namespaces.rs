@@ -134,7 +134,7 @@ fn agents_of_two_namespaces_measure_over_cables_that_are_slow_and_pulled() {
     }
     // 260 KiB of network through each cable, at the same time.
     let threads = ["left/tract", "right/tract"]
-        .map(|name| measuring(here.probe(name), network(86), protocol(30.0)));
+        .map(|name| measuring(here.probe(name), network(86), protocol(500.0)));
     for thread in threads {
         assert!(thread.join().unwrap().unwrap().median_ms() > 0.0);
     }

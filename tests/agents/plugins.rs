@@ -255,7 +255,7 @@ fn networks_for_a_plugin_cannot_name_other_files() {
     let Outcome::Failed(Failure::Load { engine, reason }) = outcome else {
         panic!("{outcome:?}");
     };
-    assert_eq!(engine, "meter");
+    assert_eq!(engine, "faulty");
     assert!(reason.contains("external file"), "{reason}");
     let outcome = submit("meter", b"no network at all");
     assert!(
