@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::core::{Core, Entry, State};
 use super::devices::{Connection, Device, Lease};
 use super::record::Record;
-use crate::wire::{Digest, Failure, Hello, Job, JobSpec, Outcome, Refusal};
+use crate::wire::{Digest, Failure, Hello, Job, Refusal};
 
 /// The time an agent has beyond a job's limit to say that it is over.
 pub(super) const SLACK: Duration = Duration::from_secs(15);

@@ -2,15 +2,15 @@
 //! nothing is lost and nothing is done twice.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use proptest::prelude::*;
 
 use super::super::core::Standing;
-use super::core::{NOWHERE, core, hello, key, next, secs, submit};
+use super::core::{NOWHERE, core, hello, secs};
 use super::*;
-use crate::coordinator::{Core, Location, Next, Record, Settings, Step, TokenStep};
-use crate::wire::{EnrolToken, Failure, Hello, Refusal, Submitted};
+use crate::coordinator::{Next, Record, Step};
+use crate::wire::{Failure, Submitted};
 
 /// What can happen, in numbers that mean whatever fits.
 #[derive(Debug, Clone)]
