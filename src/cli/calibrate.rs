@@ -49,6 +49,14 @@ pub struct Args {
     heldout: usize,
     #[command(flatten)]
     source: Source,
+    /// Calibrate from the measurements of DEVICE in a recorded run (`bespoke runs
+    /// import` makes one of a file): first letters of its id, its name, or
+    /// `latest`.
+    #[arg(long, value_name = "RUN", conflicts_with = "measurements")]
+    run: Option<String>,
+    /// Database of runs, for --run: a file, or postgres://USER:PASSWORD@HOST/DATABASE.
+    #[arg(long, value_name = "FILE", default_value = "runs/bespoke.db")]
+    db: PathBuf,
     /// Measure with longer warm-ups, tighter intervals and more passes.
     #[arg(long, conflicts_with = "measurements")]
     thorough: bool,
@@ -191,6 +199,51 @@ pub fn sentence(j: &Judgement, ceiling: Option<&Ceiling>) -> String {
     text
 }
 
+/// What a run measured on a device or engine.
+fn recorded(db: &Path, run: &str, device: &str, space: &Space) -> miette::Result<Vec<Row>> {
+    let store = super::runs::open_to_read(db)?;
+    let state = store.state(&store.find_run(run)?)?;
+    if state.header.space_hash != space.hash() {
+        miette::bail!(
+            help = "give the file that the run was recorded with",
+            "run {} is of another space than {}",
+            state.id,
+            space.name()
+        );
+    }
+    let mine = state.measurements.iter().filter(|m| m.engine == device);
+    let rows: Vec<Row> = mine
+        .enumerate()
+        .map(|(index, m)| {
+            let place = format!("run {}, measurement {}", state.id, index + 1);
+            let architecture = space
+                .parse_genotype(&m.genotype)
+                .wrap_err_with(|| place.clone())?;
+            Ok(Row {
+                network: network(space, &architecture, false)?,
+                place,
+                genotype: m.genotype.clone(),
+                value: m.median_ms,
+            })
+        })
+        .collect::<miette::Result<_>>()?;
+    if rows.is_empty() {
+        let mut engines: Vec<&str> = state.measurements.iter().map(|m| &*m.engine).collect();
+        engines.sort_unstable();
+        engines.dedup();
+        miette::bail!(
+            help = "name one of them as DEVICE",
+            "run {} measured nothing on `{device}`; it measured on {}",
+            state.id,
+            match engines.is_empty() {
+                true => "no device".to_owned(),
+                false => engines.join(", "),
+            }
+        );
+    }
+    Ok(rows)
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -219,9 +272,10 @@ pub fn run(mut args: Args) -> miette::Result<()> {
         args.source.as_written = false;
     }
     let predictor = Predictor::open(args.predictor.as_deref())?;
-    let file = match &args.source.measurements {
-        Some(path) => Some(args.source.rows(path, &space)?),
-        None => None,
+    let file = match (&args.source.measurements, &args.run) {
+        (Some(path), _) => Some(args.source.rows(path, &space)?),
+        (None, Some(run)) => Some(recorded(&args.db, run, &args.device, &space)?),
+        (None, None) => None,
     };
     if args.choose {
         return choose(&args, &space, &predictor, file.as_deref().unwrap_or(&[]));

@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use super::units::time_text;
-use crate::store::{FrontMember, Outcome, RunState, RunSummary};
+use crate::store::{FrontMember, RunState, RunSummary};
 
 /// A member of the front: predicted beside measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -85,116 +85,6 @@ pub fn front_csv(rows: &[FrontRow]) -> String {
             "peak_activation_bytes",
         ],
         rows,
-    )
-}
-
-/// One line for each candidate, whatever became of it.
-#[derive(Debug, Default, Serialize)]
-struct CandidateRow<'a> {
-    candidate: u64,
-    generation: Option<u64>,
-    status: &'static str,
-    genotype: &'a str,
-    network_hash: Option<&'a str>,
-    accuracy: Option<f64>,
-    predicted_ms: Option<f64>,
-    predicted_low_ms: Option<f64>,
-    predicted_high_ms: Option<f64>,
-    macs: Option<u64>,
-    params: Option<u64>,
-    peak_activation_bytes: Option<u64>,
-    seconds: Option<f64>,
-    cause: Option<&'a str>,
-}
-
-/// Every candidate of a run as CSV with a header line.
-pub fn candidates_csv(state: &RunState) -> String {
-    let rows: Vec<CandidateRow> = state
-        .candidates
-        .values()
-        .map(|c| {
-            let common = CandidateRow {
-                candidate: c.id,
-                generation: c.generation,
-                status: "pending",
-                genotype: &c.genotype,
-                network_hash: c.network_hash.as_deref(),
-                ..CandidateRow::default()
-            };
-            match &c.outcome {
-                Outcome::Pending => common,
-                Outcome::Failed { cause } => CandidateRow {
-                    status: "failed",
-                    cause: Some(cause),
-                    ..common
-                },
-                Outcome::Evaluated(e) => CandidateRow {
-                    status: "evaluated",
-                    accuracy: Some(e.accuracy),
-                    predicted_ms: Some(e.latency_ms),
-                    predicted_low_ms: Some(e.latency_low_ms),
-                    predicted_high_ms: Some(e.latency_high_ms),
-                    macs: Some(e.macs),
-                    params: Some(e.params),
-                    peak_activation_bytes: Some(e.peak_activation_bytes),
-                    seconds: Some(e.seconds),
-                    ..common
-                },
-            }
-        })
-        .collect();
-    to_csv(
-        &[
-            "candidate",
-            "generation",
-            "status",
-            "genotype",
-            "network_hash",
-            "accuracy",
-            "predicted_ms",
-            "predicted_low_ms",
-            "predicted_high_ms",
-            "macs",
-            "params",
-            "peak_activation_bytes",
-            "seconds",
-            "cause",
-        ],
-        &rows,
-    )
-}
-
-/// Every measurement of a run as CSV with a header line; the raw samples are
-/// in the run's events.
-pub fn measurements_csv(state: &RunState) -> String {
-    let rows: Vec<_> = state
-        .measurements
-        .iter()
-        .map(|m| {
-            let [low, high] = m.ci95_ms;
-            let purpose = m.purpose.name();
-            (
-                &m.genotype,
-                &m.network_hash,
-                purpose,
-                &m.engine,
-                m.median_ms,
-                low,
-                high,
-            )
-        })
-        .collect();
-    to_csv(
-        &[
-            "genotype",
-            "network_hash",
-            "purpose",
-            "engine",
-            "median_ms",
-            "ci95_low_ms",
-            "ci95_high_ms",
-        ],
-        &rows,
     )
 }
 

@@ -22,7 +22,7 @@ const STYLE: TableStyle = {
 };
 
 /// A table whose columns named in `numeric` are aligned to the right.
-fn table(header: &[&str], numeric: &[usize], rows: Vec<Vec<String>>) -> String {
+pub(super) fn table(header: &[&str], numeric: &[usize], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table
         .load_style(STYLE)
@@ -37,13 +37,13 @@ fn table(header: &[&str], numeric: &[usize], rows: Vec<Vec<String>>) -> String {
     table.trim_fmt()
 }
 
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
 }
 
-fn shown<T>(value: Option<T>, how: impl Fn(T) -> String) -> String {
+pub(super) fn shown<T>(value: Option<T>, how: impl Fn(T) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), how)
 }
 

@@ -79,12 +79,12 @@ impl Search<'_> {
                 let text = format!("{engine}: {warning}");
                 self.say(format!("warning: {text}"));
                 // A resumed run comes here again with the same measurements.
-                if !self.state.warnings.contains(&text) {
+                if !self.state.warnings.contains(&text) && !self.only_helps {
                     self.store.append(&self.run, &Event::Warning { text })?;
                 }
             }
             // The run keeps the calibration of its own engine, the first.
-            if calibrations.is_empty() && self.state.calibration.is_none() {
+            if calibrations.is_empty() && self.state.calibration.is_none() && !self.only_helps {
                 let payload = serde_json::json!({
                     "engine": engine,
                     "heldout": agreement,
@@ -167,6 +167,8 @@ impl Search<'_> {
                         },
                     );
                 }
+                // Whoever only helps goes by what was measured.
+                None if self.only_helps => {}
                 None => missing.push((genotype, *network, *purpose)),
             }
         }
