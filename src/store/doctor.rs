@@ -235,7 +235,7 @@ async fn rows(db: &mut Db, columns: &str, table: &str, id: &str) -> Vec<AnyRow> 
     // Row numbers are dense from 1, so that the end is where nothing more comes.
     let (mut from, mut step) = (1i64, 1024i64);
     let mut empty = 0;
-    while empty < 3 && from < 1 << 40 {
+    while empty < 64 && from < 1 << 40 {
         let mut ranges = vec![(from, from + step - 1)];
         let before = found.len();
         let mut failed = false;
@@ -259,7 +259,7 @@ async fn rows(db: &mut Db, columns: &str, table: &str, id: &str) -> Vec<AnyRow> 
         }
         match found.len() > before {
             true => empty = 0,
-            // Past a gap as long as what was found, nothing more is expected.
+            // Past a gap of millions of rows, nothing more is expected.
             false => empty += if failed { 0 } else { 1 },
         }
         if failed && from > (found.len() as i64 + 1) * 64 {
@@ -273,6 +273,11 @@ async fn rows(db: &mut Db, columns: &str, table: &str, id: &str) -> Vec<AnyRow> 
 
 async fn read_all(file: &File) -> Result<(Vec<Header>, Vec<(i64, Half)>), StoreError> {
     let mut db = file.connect("mode=rw").await?;
+    // Without it SQLite reads nothing of a file that was cut short.
+    sqlx::raw_sql("PRAGMA writable_schema = ON")
+        .execute(&mut db)
+        .await
+        .map_err(|e| file.explain(e))?;
     let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_schema")
         .fetch_all(&mut db)
         .await
