@@ -34,5 +34,7 @@ pub mod store;
 pub mod strategy;
 #[cfg(feature = "predict")]
 pub mod tabular;
+#[cfg(feature = "runs")]
+pub mod top;
 #[cfg(feature = "agent")]
 pub mod wire;
