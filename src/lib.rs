@@ -36,5 +36,7 @@ pub mod strategy;
 pub mod tabular;
 #[cfg(feature = "runs")]
 pub mod top;
+#[cfg(feature = "runs")]
+pub mod web;
 #[cfg(feature = "agent")]
 pub mod wire;
