@@ -14,7 +14,7 @@ use crate::predict::device_model::{DeviceModel, Origin, Sample};
 use crate::predict::gain::GainOptions;
 use crate::predict::judge::{Ceiling, Judgement, by_name, ceiling, judge};
 use crate::predict::{Features, Predictor, Quantity, measurements};
-use crate::search::{ENGINES, EngineError, Setup, pool, probe};
+use crate::search::{ENGINES, EngineError, Setup, engine_name, pool, probe};
 use crate::space::{Architecture, Space};
 
 pub const EXAMPLES: &str = "\
@@ -208,6 +208,11 @@ pub fn run(mut args: Args) -> miette::Result<()> {
             "--space FILE.space is missing: the space whose architectures are measured"
         ),
     };
+    // A profile's file is reached by its path and recorded by the profile's name.
+    let reach = args.device.clone();
+    if args.source.measurements.is_none() {
+        args.device = engine_name(&reach)?;
+    }
     let space = Space::load(&space_path)?;
     if args.source.measurements.is_none() && !args.choose {
         // The engines here are given networks without what computes nothing.
@@ -235,7 +240,7 @@ pub fn run(mut args: Args) -> miette::Result<()> {
             let ceiling = ceiling(&repeats);
             (rows, references, ceiling)
         }
-        None => measured_here(&args, &space, &predictor)?,
+        None => measured_here(&args, &reach, &space, &predictor)?,
     };
     let seen: Vec<&Row> = references.iter().map(|i| &rows[*i]).collect();
     let unseen: Vec<&Row> = (0..rows.len())
@@ -339,7 +344,12 @@ pub fn number(value: f64) -> String {
 type Measured = (Vec<Row>, Vec<usize>, Option<Ceiling>);
 
 /// Measures on an engine of this machine or of a device with an agent: the chosen first, then the unseen.
-fn measured_here(args: &Args, space: &Space, predictor: &Predictor) -> miette::Result<Measured> {
+fn measured_here(
+    args: &Args,
+    reach: &str,
+    space: &Space,
+    predictor: &Predictor,
+) -> miette::Result<Measured> {
     let quantity = args.source.quantity;
     if quantity != Quantity::Latency {
         miette::bail!(
@@ -359,7 +369,7 @@ fn measured_here(args: &Args, space: &Space, predictor: &Predictor) -> miette::R
         true => Protocol::thorough(),
         false => Protocol::quick(),
     };
-    let mut probe = match probe(&args.device, &setup) {
+    let mut probe = match probe(reach, &setup) {
         Err(EngineError::Unknown { name, devices }) => miette::bail!(
             help = "a device with an agent is DEVICE/ENGINE, such as pi5/tract; for one measured by other means give --measurements FILE.csv; --choose prints which architectures to measure",
             "`{name}` is no engine of this machine (they are {}) and no device with a profile (they are {devices})",

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::knowledge::Calibrations;
-use super::survey::{choose, held_out, survey};
-use super::{Search, SearchError};
+use super::survey::{choose, held_out, survey_on};
+use super::{Search, SearchError, Setup, probe};
 use crate::device::{Deployable, Measurement, ProbeError, Protocol};
 use crate::network::Network;
 use crate::predict::{Calibrated, Options};
@@ -180,7 +180,9 @@ impl Search<'_> {
             })
             .collect::<Result<_, _>>()
             .map_err(SearchError::Probe)?;
-        let results = match survey(
+        let mut probe = probe(self.experiment.reach(engine), &Setup::default())?;
+        let results = match survey_on(
+            probe.as_mut(),
             engine,
             &models,
             &Protocol::quick(),

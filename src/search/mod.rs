@@ -12,8 +12,8 @@ mod knowledge;
 mod run;
 mod survey;
 
-pub use engines::{ENGINES, EngineError, Setup, anew, probe};
+pub use engines::{ENGINES, EngineError, Setup, anew, engine_name, probe};
 pub use error::SearchError;
 pub use experiment::{Experiment, ExperimentError};
 pub use run::{Search, Start};
-pub use survey::{Report, choose, held_out, pool, survey, survey_on};
+pub use survey::{Report, choose, held_out, pool, survey_on};

@@ -61,6 +61,7 @@ impl<'a> Search<'a> {
             }
         };
         experiment.check()?;
+        experiment.name_profiles()?;
         experiment.normalise()?;
         let space = Arc::new(Space::load(&experiment.space)?);
         if let Some((_, run, space_hash)) = &resumed
@@ -80,7 +81,7 @@ impl<'a> Search<'a> {
         crate::model::backend::device(experiment.backend)?;
         // Fail before anything is recorded where an engine is missing.
         for engine in experiment.engines() {
-            probe(engine, &Setup::default())?;
+            probe(experiment.reach(engine), &Setup::default())?;
         }
         let (store, run) = match resumed {
             Some((store, run, _)) => {
@@ -212,8 +213,9 @@ fn check_fit(space: &Space, dataset: &Dataset) -> Result<(), SearchError> {
 
 fn header(experiment: &Experiment, space: &Space, dataset: &Dataset) -> RunHeader {
     // Of the device that is searched for, which may be elsewhere.
-    let facts = probe(&experiment.engine, &Setup::default())
-        .map_or_else(|_| DeviceFacts::collect(), |p| p.facts());
+    let reach = experiment.reach(&experiment.engine);
+    let facts =
+        probe(reach, &Setup::default()).map_or_else(|_| DeviceFacts::collect(), |p| p.facts());
     RunHeader {
         name: experiment.name.clone(),
         experiment: serde_json::to_value(experiment).expect("plain data"),

@@ -48,9 +48,13 @@ pub struct Here {
 
 impl Here {
     pub fn start() -> Self {
+        Self::at("127.0.0.1:0")
+    }
+
+    pub fn at(listen: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime = runtime();
-        let mut options = ServerOptions::new("127.0.0.1:0", dir.path().join("coordinator"));
+        let mut options = ServerOptions::new(listen, dir.path().join("coordinator"));
         options.settings = settings();
         let server = runtime.block_on(Server::start(options)).unwrap();
         Here {
@@ -197,6 +201,8 @@ pub struct AgentProcess {
     pub child: Option<Child>,
     said: Arc<Mutex<String>>,
     pub arguments: Vec<String>,
+    /// What runs it, such as another namespace.
+    pub prefix: Vec<String>,
     pub environment: Vec<(String, String)>,
 }
 
@@ -218,13 +224,24 @@ impl AgentProcess {
             child: None,
             said: Arc::default(),
             arguments: Vec::new(),
+            prefix: Vec::new(),
             environment: Vec::new(),
         }
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(AGENT);
-        command.args(arguments).arg("--state").arg(&self.dir);
+        let words: Vec<&str> = self
+            .prefix
+            .iter()
+            .map(String::as_str)
+            .chain([AGENT])
+            .collect();
+        let mut command = Command::new(words[0]);
+        command
+            .args(&words[1..])
+            .args(arguments)
+            .arg("--state")
+            .arg(&self.dir);
         command.envs(self.environment.iter().cloned());
         command
     }

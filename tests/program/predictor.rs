@@ -1,42 +1,12 @@
 //! The predictor's commands as a user types them: a device measured elsewhere,
 //! from the choice of networks to predictions, and what wrong input says.
 
-// It also finds the spaces in documents, which other tests need.
-#[allow(dead_code)]
-mod documents;
-mod shell;
-
-use std::path::Path;
-
 use bespoke::space::Space;
 
+use crate::documents;
+use crate::shell::{self, printed, refuses};
+
 const SPACE: &str = "search-spaces/quickstart.space";
-
-#[track_caller]
-fn stdout(dir: &Path, line: &str) -> String {
-    let output = shell::run(dir, line);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{line}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-#[track_caller]
-fn refused(dir: &Path, line: &str, says: &[&str]) {
-    let output = shell::run(dir, line);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{line}: {errors}");
-    // The report wraps long lines.
-    let plain = errors.replace('│', " ");
-    let plain: Vec<&str> = plain.split_whitespace().collect();
-    let plain = plain.join(" ");
-    for word in says {
-        assert!(
-            plain.contains(word),
-            "{line} does not say {word:?}:\n{errors}"
-        );
-    }
-    assert!(!errors.contains("panicked"), "{errors}");
-}
 
 /// What an imagined device takes: arithmetic, traffic and an overhead.
 fn device_ms(space: &Space, genotype: &str) -> f64 {
@@ -64,7 +34,7 @@ fn workplace() -> (tempfile::TempDir, Space) {
     let path = dir.path();
     let space = Space::load(&path.join(SPACE)).unwrap();
     let write = |name: &str, text: &str| std::fs::write(path.join(name), text).unwrap();
-    let template = stdout(
+    let template = printed(
         path,
         &format!("bespoke calibrate pi5 --space {SPACE} -n 12 --choose"),
     );
@@ -75,7 +45,7 @@ fn workplace() -> (tempfile::TempDir, Space) {
     write("energy.csv", &energy.replace("latency_ms", "energy_mj"));
     let memory = filled(&space, &template, |ms| 1e6 * ms);
     write("memory.csv", &memory.replace("latency_ms", "memory_bytes"));
-    let genotypes = stdout(
+    let genotypes = printed(
         path,
         &format!("bespoke space sample {SPACE} -n 30 --seed 9"),
     );
@@ -92,7 +62,7 @@ fn workplace() -> (tempfile::TempDir, Space) {
 fn a_device_measured_elsewhere_is_calibrated_predicted_and_judged() {
     let (dir, space) = workplace();
     let dir = dir.path();
-    let said = stdout(
+    let said = printed(
         dir,
         &format!("bespoke calibrate pi5 --space {SPACE} --measurements pi5.csv --out pi5.json"),
     );
@@ -103,7 +73,7 @@ fn a_device_measured_elsewhere_is_calibrated_predicted_and_judged() {
     );
 
     let line = format!("bespoke predict --calibration pi5.json --space {SPACE} @genotypes.txt");
-    let json = stdout(dir, &format!("{line} --json"));
+    let json = printed(dir, &format!("{line} --json"));
     assert_eq!(json.lines().count(), 30);
     let mut close = 0;
     for line in json.lines() {
@@ -115,10 +85,10 @@ fn a_device_measured_elsewhere_is_calibrated_predicted_and_judged() {
         close += usize::from((value / truth - 1.0).abs() < 0.2);
     }
     assert!(close >= 24, "{close} of 30 within 20 %");
-    assert!(stdout(dir, &line).contains("90 % interval"));
+    assert!(printed(dir, &line).contains("90 % interval"));
 
     // Every network stands twice in the file: the ceiling is told.
-    let said = stdout(
+    let said = printed(
         dir,
         &format!(
             "bespoke predictor eval --calibration pi5.json --space {SPACE} --measurements more.csv"
@@ -133,7 +103,7 @@ fn a_device_measured_elsewhere_is_calibrated_predicted_and_judged() {
     ] {
         assert!(said.contains(word), "{word}: {said}");
     }
-    let said = stdout(
+    let said = printed(
         dir,
         &format!("bespoke predictor eval --space {SPACE} --measurements more.csv -n 8 --sets 2"),
     );
@@ -141,7 +111,7 @@ fn a_device_measured_elsewhere_is_calibrated_predicted_and_judged() {
         said.contains("mean of 2 sets of 8 random references"),
         "{said}"
     );
-    let said = stdout(
+    let said = printed(
         dir,
         &format!("bespoke calibrate pi5 --space {SPACE} --measurements pi5.csv -n 8 --json"),
     );
@@ -156,14 +126,14 @@ fn energy_and_memory_go_the_same_way() {
     let (dir, _) = workplace();
     let dir = dir.path();
     for (quantity, unit) in [("energy", "mJ"), ("memory", "bytes")] {
-        stdout(
+        printed(
             dir,
             &format!(
                 "bespoke calibrate pi5 --space {SPACE} --quantity {quantity} \
                  --measurements {quantity}.csv --out {quantity}.json"
             ),
         );
-        let said = stdout(
+        let said = printed(
             dir,
             &format!(
                 "bespoke predict --calibration {quantity}.json --space {SPACE} @genotypes.txt"
@@ -171,14 +141,14 @@ fn energy_and_memory_go_the_same_way() {
         );
         assert!(said.contains(&format!("predicted {unit}")), "{said}");
     }
-    refused(
+    refuses(
         dir,
         &format!(
             "bespoke predictor eval --calibration energy.json --space {SPACE} --measurements more.csv"
         ),
         &["the calibration is of energy"],
     );
-    refused(
+    refuses(
         dir,
         &format!("bespoke calibrate tract --space {SPACE} --quantity energy"),
         &["--measurements", "energy_mj"],
@@ -195,7 +165,7 @@ fn wrong_files_are_explained_at_their_place() {
     let calibrate = |text: &str, says: &[&str]| {
         std::fs::write(dir.join("bad.csv"), text).unwrap();
         let line = format!("bespoke calibrate pi5 --space {SPACE} --measurements bad.csv");
-        refused(dir, &line, says);
+        refuses(dir, &line, says);
     };
     calibrate(
         &good.replacen("latency_ms", "time", 1),
@@ -238,13 +208,13 @@ fn wrong_files_are_explained_at_their_place() {
 
     let line =
         format!("bespoke calibrate pi5 --space {SPACE} --measurements pi5.csv --out pi5.json");
-    stdout(dir, &line);
+    printed(dir, &line);
     let model = std::fs::read_to_string(dir.join("pi5.json")).unwrap();
     let predict = |text: &str, says: &[&str]| {
         std::fs::write(dir.join("changed.json"), text).unwrap();
         let line =
             format!("bespoke predict --calibration changed.json --space {SPACE} @genotypes.txt");
-        refused(dir, &line, says);
+        refuses(dir, &line, says);
     };
     predict(
         &model.replacen("\"version\": 2", "\"version\": 9", 1),
@@ -259,24 +229,24 @@ fn wrong_files_are_explained_at_their_place() {
         &["changed.json", "is no calibration"],
     );
     std::fs::write(dir.join("lines.txt"), "# mine\n\nnonsense\n").unwrap();
-    refused(
+    refuses(
         dir,
         &format!("bespoke predict --calibration pi5.json --space {SPACE} @lines.txt"),
         &["lines.txt, line 3"],
     );
-    refused(
+    refuses(
         dir,
         &format!("bespoke calibrate pi5 --space {SPACE}"),
         &["`pi5` is no engine of this machine", "--measurements"],
     );
-    refused(dir, "bespoke calibrate tract", &["--space"]);
-    refused(dir, "bespoke predict a=1", &["--calibration"]);
+    refuses(dir, "bespoke calibrate tract", &["--space"]);
+    refuses(dir, "bespoke predict a=1", &["--calibration"]);
     std::fs::write(
         dir.join("my.bespoke"),
         "BESPOKEL\u{7}\0\0\0 and more than a header of bytes!",
     )
     .unwrap();
-    refused(
+    refuses(
         dir,
         "bespoke predictor show my.bespoke",
         &["my.bespoke", "version 7"],
@@ -286,7 +256,7 @@ fn wrong_files_are_explained_at_their_place() {
 #[test]
 fn a_checkpoint_is_shown_with_its_card() {
     let dir = shell::workplace();
-    let said = stdout(dir.path(), "bespoke predictor show");
+    let said = printed(dir.path(), "bespoke predictor show");
     for word in [
         "checkpoint of version",
         "eyeriss",
@@ -296,7 +266,7 @@ fn a_checkpoint_is_shown_with_its_card() {
     ] {
         assert!(said.contains(word), "{word}");
     }
-    let older = stdout(dir.path(), "bespoke predict show --json");
+    let older = printed(dir.path(), "bespoke predict show --json");
     let json: serde_json::Value = serde_json::from_str(&older).unwrap();
     assert_eq!(json["shipped"], true);
     assert_eq!(json["split"].as_array().unwrap().len(), 3);
@@ -316,7 +286,7 @@ fn the_documents_commands_work() {
         let text = listing.text.replace("\\\n", " ");
         for line in text.lines().filter_map(|l| l.strip_prefix("$ ")) {
             if !line.contains(ELSEWHERE) {
-                stdout(dir.path(), line);
+                printed(dir.path(), line);
                 commands += 1;
             }
         }

@@ -1,12 +1,10 @@
 //! Every search space printed in the documents is one: it parses, fits, and is
 //! laid out in the standard way.
 
-mod documents;
-
 use std::path::{Path, PathBuf};
 
+use crate::documents::{Listing, file_name, listings, root};
 use bespoke::space::{Source, Space, format};
-use documents::{Listing, file_name, listings, root};
 
 fn check(document: &Path, listing: &Listing, all: &[Listing]) {
     let text = &listing.text;

@@ -1,9 +1,9 @@
 //! `bespoke space` as a user runs it.
 
-mod shell;
-
 use std::path::Path;
 use std::process::{Command, Output};
+
+use crate::shell::{self, done};
 
 fn bespoke(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bespoke"))
@@ -16,10 +16,7 @@ fn bespoke(arguments: &[&str]) -> Output {
 
 #[track_caller]
 fn stdout(arguments: &[&str]) -> String {
-    let output = bespoke(arguments);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
+    done(&bespoke(arguments))
 }
 
 #[track_caller]
@@ -122,12 +119,12 @@ fn formatting_is_checked_and_done() {
         "space a\ninput image 3x8x8  # x\nnetwork {\n  relu\n}\n"
     );
     stdout(&["fmt", "--check", path]);
-    std::fs::write(&file, "space a ?").unwrap();
-    assert!(stderr(&["fmt", path]).contains("has no meaning here"));
-    assert_eq!(
-        std::fs::read_to_string(Path::new(path)).unwrap(),
-        "space a ?"
-    );
+    let open = "space a\ninput image 3x8x8\nnetwork {\nconv(3\n}\n";
+    for (wrong, says) in [("space a ?", "has no meaning here"), (open, "a.space:5:1")] {
+        std::fs::write(&file, wrong).unwrap();
+        assert!(stderr(&["fmt", path]).contains(says));
+        assert_eq!(std::fs::read_to_string(Path::new(path)).unwrap(), wrong);
+    }
 }
 
 #[test]

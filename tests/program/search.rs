@@ -6,22 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn bespoke(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bespoke"))
-        .args(args)
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("the program runs")
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn json(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", err(output));
-    serde_json::from_slice(&output.stdout).expect("JSON on stdout")
-}
+use crate::shell::{self, bespoke, err, events, json};
 
 /// A search of few, small trainings.
 fn search(db: &str, args: &[&str]) -> Output {
@@ -41,18 +26,6 @@ fn search(db: &str, args: &[&str]) -> Output {
     all.extend(tiny);
     all.extend(args);
     bespoke(&all)
-}
-
-fn events(db: &str, dir: &Path) -> Vec<Value> {
-    let to = dir.join("export");
-    let to = to.to_str().unwrap();
-    let export = bespoke(&["runs", "--db", db, "export", "latest", "--out", to]);
-    assert!(export.status.success(), "{}", err(&export));
-    std::fs::read_to_string(Path::new(to).join("events.jsonl"))
-        .unwrap()
-        .lines()
-        .map(|l| serde_json::from_str(l).unwrap())
-        .collect()
 }
 
 fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
@@ -326,17 +299,7 @@ fn goals_that_make_no_sense_are_refused_before_anything_is_recorded() {
     let dir = tempfile::tempdir().unwrap();
     let db = dir.path().join("b.db");
     let db = db.to_str().unwrap();
-    let refused = |args: &[&str], says: &[&str]| {
-        let output = search(db, args);
-        let said = err(&output);
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
-        for word in says {
-            assert!(
-                said.contains(word),
-                "{args:?} does not say {word:?}: {said}"
-            );
-        }
-    };
+    let refused = |args: &[&str], says: &[&str]| shell::refused(&search(db, args), says);
     refused(&["--strategy", "magic"], &["magic", "nsga2"]);
     refused(&["--objectives", "speed"], &["speed", "accuracy"]);
     refused(

@@ -104,7 +104,7 @@ fn read_table() -> (String, BTreeMap<String, Pinned>) {
 fn write_table(rows: &BTreeMap<String, Pinned>) {
     let mut text = format!(
         "# hashes of bespoke {VERSION}\n\
-         # file, source, space hash, network hash, genotype; see tests/pinned_hashes.rs\n"
+         # file, source, space hash, network hash, genotype; see tests/language/pinned_hashes.rs\n"
     );
     for (file, row) in rows {
         for (genotype, network) in &row.networks {

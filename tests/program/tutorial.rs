@@ -2,12 +2,10 @@
 //! Times differ from run to run and are not compared; a line `...` stands for
 //! any number of lines.
 
-mod documents;
-mod shell;
-
 use std::path::Path;
 
-use documents::{file_name, listings, root};
+use crate::documents::{file_name, listings, root};
+use crate::shell;
 
 const TUTORIAL: &str = "docs/tutorial.md";
 

@@ -2,37 +2,13 @@
 //! what wrong input says.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
-fn bespoke(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bespoke"))
-        .args(args)
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("the program runs")
-}
+use crate::shell::{self, bespoke, err, events, json, out};
 
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Fails with exit code 2 and says all of this on stderr.
 #[track_caller]
 fn refused(args: &[&str], says: &[&str]) {
-    let output = bespoke(args);
-    let said = err(&output);
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
-    for word in says {
-        assert!(
-            said.contains(word),
-            "{args:?} does not say {word:?}:\n{said}"
-        );
-    }
-    assert!(!said.contains("panicked"), "{said}");
+    shell::refused(&bespoke(args), says);
 }
 
 const TINY: [&str; 14] = [
@@ -51,30 +27,6 @@ const TINY: [&str; 14] = [
     "--seed",
     "3",
 ];
-
-fn json(output: &Output) -> serde_json::Value {
-    assert!(output.status.success(), "{}", err(output));
-    serde_json::from_slice(&output.stdout).expect("JSON on stdout")
-}
-
-fn events(db: &str, dir: &Path) -> Vec<serde_json::Value> {
-    let to = dir.join("export");
-    let export = bespoke(&[
-        "runs",
-        "--db",
-        db,
-        "export",
-        "latest",
-        "--out",
-        to.to_str().unwrap(),
-    ]);
-    assert!(export.status.success(), "{}", err(&export));
-    std::fs::read_to_string(to.join("events.jsonl"))
-        .unwrap()
-        .lines()
-        .map(|l| serde_json::from_str(l).unwrap())
-        .collect()
-}
 
 #[test]
 fn the_whole_chain_runs_is_browsed_and_resumes_without_repeating() {

@@ -1,10 +1,9 @@
 //! What is deployed computes what was trained: a network trained on real
 //! images, exported, gives the same logits in burn, tract and onnxruntime.
 
-mod common;
-
 use std::ops::ControlFlow;
 
+use crate::common::{TOLERANCE, check_cases, python, skip, write_case};
 use bespoke::data::Dataset;
 use bespoke::device::infer;
 use bespoke::evaluate::{TrainConfig, train};
@@ -13,7 +12,6 @@ use bespoke::network::onnx::{OnnxOptions, export};
 use bespoke::network::{Array, Weights};
 use bespoke::space::Space;
 use burn::tensor::{Tensor, TensorData};
-use common::{TOLERANCE, check_cases, python, skip, write_case};
 use rand::SeedableRng;
 
 const IMAGES: usize = 64;

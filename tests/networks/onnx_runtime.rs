@@ -3,15 +3,13 @@
 //! (`scripts/python-env.sh`); without it the test says so and passes, unless
 //! `BESPOKE_REQUIRE_PYTHON` is set.
 
-mod common;
-
+use crate::common::{check_cases, python, skip, write_case};
 use bespoke::device::infer;
 use bespoke::network::onnx::{Batch, OPSETS, OnnxOptions, export};
 use bespoke::network::{
     Activation, Array, Attention, Conv, Conv1d, Network, NodeId, Op, PoolKind, Relative, Shape,
     StateSpace, Weights,
 };
-use common::{check_cases, python, skip, write_case};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -1,10 +1,8 @@
 //! `bespoke device`, and device names where engines are named.
 
-mod shell;
-
 use std::path::Path;
 
-use shell::{run, workplace};
+use crate::shell::{run, workplace};
 
 fn said(output: &std::process::Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use crate::shell::{done, json, refused};
+
 struct Running(Child);
 
 impl Drop for Running {
@@ -21,26 +23,6 @@ fn bespoke(admin: &Path, arguments: &[&str]) -> Output {
         .env("BESPOKE_COORDINATOR", admin)
         .output()
         .expect("the program runs")
-}
-
-#[track_caller]
-fn done(output: Output) -> String {
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{said}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-#[track_caller]
-fn refused(output: Output, says: &[&str]) {
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    for word in says {
-        assert!(said.contains(word), "does not say {word:?}:\n{said}");
-    }
-}
-
-fn json(output: Output) -> serde_json::Value {
-    serde_json::from_str(&done(output)).expect("JSON on stdout")
 }
 
 /// A coordinator; the file for its clients.
@@ -73,7 +55,7 @@ fn agent(dir: &Path, printed: &str) -> Running {
         .arg(dir)
         .output()
         .unwrap();
-    assert!(done(enrolled).contains("this device is pi5"));
+    assert!(done(&enrolled).contains("this device is pi5"));
     let child = Command::new(env!("CARGO_BIN_EXE_bespoke-probe"))
         .args(["run", "--state"])
         .arg(dir)
@@ -90,7 +72,7 @@ fn a_device_elsewhere_is_used_by_name_like_the_one_here() {
     let dir = tempfile::tempdir().unwrap();
     let (_server, admin) = serve(&dir.path().join("coordinator"));
     let run = |arguments: &[&str]| bespoke(&admin, arguments);
-    let printed = done(run(&["devices", "enrol", "pi5"]));
+    let printed = done(&run(&["devices", "enrol", "pi5"]));
     let _agent = agent(&dir.path().join("agent"), &printed);
 
     let measure = [
@@ -103,7 +85,7 @@ fn a_device_elsewhere_is_used_by_name_like_the_one_here() {
         "pi5/tract",
     ];
     let measured = run(&measure);
-    let measured = json(measured);
+    let measured = json(&measured);
     let list = measured.as_array().unwrap();
     assert_eq!(list.len(), 3);
     for m in list {
@@ -112,20 +94,20 @@ fn a_device_elsewhere_is_used_by_name_like_the_one_here() {
         assert!(m["samples_ms"].as_array().unwrap().len() >= 40);
     }
     // What was measured is known; a series of its own is measured anew.
-    assert_eq!(json(run(&measure)), measured);
+    assert_eq!(json(&run(&measure)), measured);
     let mut anew = measure;
     anew[6] = "pi5/tract@again";
-    assert_ne!(json(run(&anew)), measured);
+    assert_ne!(json(&run(&anew)), measured);
 
-    let devices = json(run(&["devices", "list", "--json"]));
+    let devices = json(&run(&["devices", "list", "--json"]));
     assert_eq!(devices[0]["name"], "pi5");
     assert!(devices[0]["measured"].as_u64().unwrap() >= 12);
-    let shown = done(run(&["devices", "show", "pi5"]));
+    let shown = done(&run(&["devices", "show", "pi5"]));
     assert!(
         shown.contains("engines:     tract") && shown.contains("cores:"),
         "{shown}"
     );
-    assert!(done(run(&["devices", "list"])).contains("idle"));
+    assert!(done(&run(&["devices", "list"])).contains("idle"));
 
     // What happened can be watched.
     let mut watch = Command::new(env!("CARGO_BIN_EXE_bespoke"))
@@ -150,7 +132,7 @@ fn a_device_elsewhere_is_used_by_name_like_the_one_here() {
         "--heldout",
         "3",
     ];
-    assert!(done(run(&calibrated)).contains("unseen: Spearman"));
+    assert!(done(&run(&calibrated)).contains("unseen: Spearman"));
 
     // A search calibrates on it, and measures the front there again.
     let db = dir.path().join("b.db");
@@ -173,9 +155,9 @@ fn a_device_elsewhere_is_used_by_name_like_the_one_here() {
         "1",
     ]);
     search.extend(["--references", "4"]);
-    assert!(done(run(&search)).contains("measured ms"));
+    assert!(done(&run(&search)).contains("measured ms"));
     let to = dir.path().join("export");
-    done(run(&[
+    done(&run(&[
         "runs",
         "--db",
         db,
@@ -195,18 +177,21 @@ fn a_device_elsewhere_is_used_by_name_like_the_one_here() {
     }
 
     refused(
-        run(&["measure", SPACE, "--engine", "pi6/tract"]),
+        &run(&["measure", SPACE, "--engine", "pi6/tract"]),
         &["there is no device `pi6`", "pi5"],
     );
     refused(
-        run(&["measure", SPACE, "--engine", "pi5/ncnn"]),
+        &run(&["measure", SPACE, "--engine", "pi5/ncnn"]),
         &["no engine `ncnn`", "tract"],
     );
-    refused(run(&["devices", "enrol", "pi5"]), &["pi5", "already"]);
-    refused(run(&["devices", "enrol", "no/slash"]), &["names no device"]);
-    assert!(done(run(&["devices", "revoke", "pi5"])).contains("locked out"));
+    refused(&run(&["devices", "enrol", "pi5"]), &["pi5", "already"]);
     refused(
-        run(&[
+        &run(&["devices", "enrol", "no/slash"]),
+        &["names no device"],
+    );
+    assert!(done(&run(&["devices", "revoke", "pi5"])).contains("locked out"));
+    refused(
+        &run(&[
             "measure",
             SPACE,
             "-n",
@@ -224,16 +209,16 @@ fn a_device_elsewhere_is_used_by_name_like_the_one_here() {
 fn without_a_coordinator_it_is_said_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let nowhere = dir.path().join("admin.json");
-    refused(bespoke(&nowhere, &["devices", "list"]), &["bespoke serve"]);
+    refused(&bespoke(&nowhere, &["devices", "list"]), &["bespoke serve"]);
     refused(
-        bespoke(&nowhere, &["measure", SPACE, "--engine", "pi5/tract"]),
+        &bespoke(&nowhere, &["measure", SPACE, "--engine", "pi5/tract"]),
         &["bespoke serve", "BESPOKE_COORDINATOR"],
     );
     let state = dir.path().join("coordinator");
     let (server, admin) = serve(&state);
     // One coordinator for a directory.
     refused(
-        bespoke(
+        &bespoke(
             &admin,
             &[
                 "serve",
@@ -247,7 +232,7 @@ fn without_a_coordinator_it_is_said_what_to_do() {
     );
     drop(server);
     refused(
-        bespoke(&admin, &["devices", "list"]),
+        &bespoke(&admin, &["devices", "list"]),
         &["cannot reach", "bespoke serve"],
     );
 }
@@ -265,7 +250,7 @@ fn the_coordinator_bears_a_small_load() {
     ];
     let mut arguments = small.to_vec();
     arguments.extend(["--drop-every", "7"]);
-    let report = json(bespoke(Path::new("unused"), &arguments));
+    let report = json(&bespoke(Path::new("unused"), &arguments));
     let load = &report["load"];
     assert_eq!(
         (load["right"].as_u64(), load["lost"].as_u64()),

@@ -3,20 +3,24 @@
 //! what came back; later checks are skipped where an earlier failure leaves
 //! them nothing to stand on.
 
+mod networks;
+mod output;
+mod report;
+
 use std::time::Instant;
+
+use networks::{large_network, operator_networks};
+pub use output::OUTPUT_TOLERANCE;
+use output::compare;
+pub use report::{Check, Outcome, Report};
 
 use super::engine::PluginSession;
 use super::message::Request;
 use super::{CommandLine, PluginEngine};
 use crate::device::{
-    Deployable, Limits, LocalProbe, Measurement, Probe, ProbeError, Protocol, RunOptions, Session,
-    infer, median, reference_network,
+    Deployable, Limits, LocalProbe, Probe, ProbeError, Protocol, RunOptions, Session, median,
+    reference_network,
 };
-use crate::network::{Activation, Array, Conv, Network, NodeId, Op, PoolKind, Shape};
-
-/// Greatest difference to tract's output, as a fraction of the greatest output
-/// (or of one where that is smaller): 32-bit floats, in another order.
-pub const OUTPUT_TOLERANCE: f64 = 1e-3;
 
 /// Least part of the wait for an answer that its runs must account for.
 const LEAST_SHARE: f64 = 0.2;
@@ -28,60 +32,6 @@ const LONGEST_LOOK_MS: f64 = 600.0;
 
 /// How often it is looked at in vain.
 const LOOKS: usize = 3;
-
-/// What came of one check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    Passed,
-    /// Not wrong, but its author should know.
-    Noted,
-    Failed,
-}
-
-#[derive(Debug, Clone)]
-pub struct Check {
-    pub name: &'static str,
-    pub outcome: Outcome,
-    /// What was seen and, where it failed, what to change.
-    pub detail: String,
-}
-
-/// All checks that could be made.
-#[derive(Debug, Default)]
-pub struct Report {
-    pub checks: Vec<Check>,
-    /// The measurement at the end, where it came to that.
-    pub measurement: Option<Measurement>,
-}
-
-impl Report {
-    pub fn passed(&self) -> bool {
-        !self.checks.iter().any(|c| c.outcome == Outcome::Failed)
-    }
-
-    fn add(&mut self, name: &'static str, result: Result<String, String>) -> bool {
-        let (outcome, detail) = match result {
-            Ok(detail) => (Outcome::Passed, detail),
-            Err(detail) => (Outcome::Failed, detail),
-        };
-        let passed = outcome == Outcome::Passed;
-        self.checks.push(Check {
-            name,
-            outcome,
-            detail,
-        });
-        passed
-    }
-
-    fn note(&mut self, name: &'static str, detail: String) {
-        let outcome = Outcome::Noted;
-        self.checks.push(Check {
-            name,
-            outcome,
-            detail,
-        });
-    }
-}
 
 /// Checks the plugin that this command line starts.
 pub fn check(line: &CommandLine, limits: Limits) -> Report {
@@ -225,53 +175,6 @@ fn output(report: &mut Report, session: &mut PluginSession, model: &Deployable) 
     }
 }
 
-/// The greatest difference between the session's output and tract's, as a
-/// fraction of the greatest output; `None` where it tells none.
-fn compare(session: &mut PluginSession, model: &Deployable) -> Result<Option<f64>, String> {
-    let text = |e: ProbeError| e.to_string();
-    let Some(theirs) = session.output().map_err(text)? else {
-        return Ok(None);
-    };
-    let ours = expected(model).map_err(text)?;
-    let equal_elements = theirs.data.len() == ours.data.len();
-    if !equal_elements || theirs.dims.first() != ours.dims.first() {
-        return Err(format!(
-            "its shape is {:?}, but the network's is {:?}",
-            theirs.dims, ours.dims
-        ));
-    }
-    let pairs = theirs.data.iter().zip(&ours.data);
-    let difference = pairs.fold(0.0, |d: f64, (a, b)| {
-        let this = f64::from((a - b).abs());
-        // A NaN counts as any difference.
-        if this.is_nan() {
-            f64::INFINITY
-        } else {
-            d.max(this)
-        }
-    });
-    let scale = ours
-        .data
-        .iter()
-        .fold(1.0, |m: f64, v| m.max(f64::from(v.abs())));
-    let difference = difference / scale;
-    match difference <= OUTPUT_TOLERANCE {
-        true => Ok(Some(difference)),
-        false => Err(format!(
-            "it differs from tract's by {difference:.2e} of the greatest value; the input is in \
-             `input.path`, raw little-endian numbers, batch first, channels before rows"
-        )),
-    }
-}
-
-fn expected(model: &Deployable) -> Result<Array, ProbeError> {
-    let network = model.network();
-    let mut dims = vec![1];
-    dims.extend(network.input_shape().dims());
-    let data = network.example(1, 0);
-    infer(model.onnx()?, &Array { dims, data })
-}
-
 /// A second network beside the first: both must run, the greater one longer.
 fn two_networks(engine: &PluginEngine, small: &mut PluginSession) -> Result<String, String> {
     let text = |e: ProbeError| e.to_string();
@@ -334,7 +237,11 @@ fn refusals(engine: &PluginEngine) -> Result<String, String> {
 }
 
 fn broken_model(engine: &PluginEngine, model: &Deployable) -> Result<String, String> {
-    let opened = engine.open_bytes(b"no model", model, &RunOptions::default());
+    let opened = engine.open_bytes(
+        b"no model",
+        &model.network().input_spec(),
+        &RunOptions::default(),
+    );
     match opened {
         Ok(session) => {
             // Simulators may not look into the file's weights, but no model is none.
@@ -376,86 +283,4 @@ fn operators(engine: &PluginEngine) -> (Vec<String>, Vec<String>) {
         }
     }
     (lacking, wrong)
-}
-
-/// One convolution of much more work than all of the reference, so that it
-/// takes longer even where every operator costs a moment of its own.
-fn large_network() -> Network {
-    let mut net = Network::new(Shape::image(32, 48, 48));
-    let conv = Op::Conv(Conv::same(64, 3, 1));
-    let x = net.push(conv, &[NodeId(0)]).expect("shapes fit");
-    let pool = net
-        .push(
-            Op::GlobalPool {
-                kind: PoolKind::Avg,
-            },
-            &[x],
-        )
-        .expect("shapes fit");
-    net.push(Op::Flatten, &[pool]).expect("shapes fit");
-    net
-}
-
-/// What spaces of convolutional networks are made of.
-fn operator_networks() -> Vec<(&'static str, Network)> {
-    let chain = |ops: Vec<Op>| {
-        let mut net = Network::new(Shape::image(8, 12, 12));
-        let mut x = NodeId(0);
-        for op in ops {
-            x = net.push(op, &[x]).expect("shapes fit");
-        }
-        net
-    };
-    let pool = |kind| Op::Pool {
-        kind,
-        kernel: 3,
-        stride: 2,
-        padding: 1,
-    };
-    let linear = Op::Linear {
-        out_features: 10,
-        bias: true,
-    };
-    let mut networks = vec![
-        (
-            "depthwise convolution",
-            chain(vec![Op::Conv(Conv::same(8, 5, 2).groups(8)), Op::BatchNorm]),
-        ),
-        (
-            "grouped convolution",
-            chain(vec![Op::Conv(Conv::same(16, 3, 1).groups(4))]),
-        ),
-        (
-            "dilated convolution",
-            chain(vec![Op::Conv(Conv::same(8, 3, 1).dilation(2))]),
-        ),
-        ("max pooling", chain(vec![pool(PoolKind::Max)])),
-        ("average pooling", chain(vec![pool(PoolKind::Avg)])),
-        (
-            "global pooling and a classifier",
-            chain(vec![
-                Op::GlobalPool {
-                    kind: PoolKind::Avg,
-                },
-                Op::Flatten,
-                linear,
-            ]),
-        ),
-    ];
-    for (name, activation) in Activation::ALL {
-        let conv = Op::Conv(Conv::same(8, 1, 1));
-        networks.push((name, chain(vec![conv, Op::Activation(activation)])));
-    }
-    let mut branches = Network::new(Shape::image(8, 12, 12));
-    let a = branches.push(Op::Conv(Conv::same(8, 3, 1)), &[NodeId(0)]);
-    let a = a.expect("shapes fit");
-    let sum = branches.push(Op::Add, &[a, NodeId(0)]).expect("shapes fit");
-    let wide = branches.push(Op::Concat, &[a, sum]).expect("shapes fit");
-    let gate = Op::GlobalPool {
-        kind: PoolKind::Avg,
-    };
-    let gate = branches.push(gate, &[wide]).expect("shapes fit");
-    branches.push(Op::Mul, &[wide, gate]).expect("shapes fit");
-    networks.push(("sums, products and concatenation", branches));
-    networks
 }

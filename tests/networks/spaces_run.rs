@@ -2,17 +2,15 @@
 //! forward and backward, and export to ONNX that computes the same under tract
 //! and onnxruntime (where Python has it).
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
+use crate::common::{check_cases, python, skip, write_case};
 use bespoke::device::infer;
 use bespoke::model::{BATCH_NORM_MOMENTUM, Model};
 use bespoke::network::onnx::{OnnxOptions, export};
 use bespoke::network::{Array, Network, Op, Role, Shape, Weights};
 use bespoke::space::Space;
 use burn::tensor::{Device, Tensor, TensorData};
-use common::{check_cases, python, skip, write_case};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
