@@ -10,11 +10,6 @@ use bespoke::wire::DeviceState;
 
 use crate::harness::*;
 
-fn skipped(what: &str) {
-    let loud = format!("\n*** SKIPPED: {what} ***\n");
-    std::io::Write::write_all(&mut std::io::stderr(), loud.as_bytes()).unwrap();
-}
-
 fn done(command: &str) -> Result<(), String> {
     let words: Vec<&str> = command.split_whitespace().collect();
     let output = Command::new(words[0]).args(&words[1..]).output();
