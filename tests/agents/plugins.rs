@@ -216,7 +216,7 @@ fn networks_for_a_plugin_cannot_name_other_files() {
     let meter = faulty(here.dir.path(), "meter", "", "");
     let agent = agent(&here, &[&meter]);
     let model = network(8);
-    let onnx = tract_onnx::onnx().proto_model_for_read(&mut &*model.onnx().unwrap());
+    let onnx = tract_onnx::onnx().proto_model_for_read(&mut model.onnx().unwrap());
     let mut onnx = onnx.unwrap();
     let tensor = &mut onnx.graph.as_mut().unwrap().initializer[0];
     tensor.raw_data.clear();
