@@ -19,9 +19,5 @@ pub use engines::{ENGINES, EngineError, Setup, anew, engine_name, probe};
 pub use error::SearchError;
 pub use experiment::{Experiment, ExperimentError};
 pub use run::{Search, Start};
-<<<<<<< HEAD
-pub use survey::{Report, choose, held_out, pool, survey_on};
-=======
 pub use share::LEASE;
-pub use survey::{Report, choose, held_out, pool, survey, survey_on};
->>>>>>> store
+pub use survey::{Report, choose, held_out, pool, survey_on};

@@ -6,6 +6,7 @@ mod chain;
 mod device;
 #[path = "../documents/mod.rs"]
 mod documents;
+mod pages;
 mod predictor;
 mod proxies;
 mod runs;
