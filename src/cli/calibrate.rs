@@ -40,8 +40,8 @@ pub struct Args {
     /// The space whose architectures are measured.
     #[arg(long, value_name = "FILE.space")]
     space: Option<PathBuf>,
-    /// Architectures to calibrate with, chosen to tell the most [default: 10;
-    /// with --measurements, all in the file].
+    /// Architectures to calibrate with, chosen to tell the most; with 0, known
+    /// devices alone speak [default: 10; with --measurements, all in the file].
     #[arg(short = 'n', value_name = "N")]
     references: Option<usize>,
     /// Further ones to test the calibration on; of a file, all not chosen.
@@ -118,6 +118,16 @@ pub struct Row {
     pub value: f64,
 }
 
+impl Row {
+    fn sample(&self) -> Sample<'_> {
+        Sample {
+            genotype: self.genotype.clone(),
+            network: &self.network,
+            value: self.value,
+        }
+    }
+}
+
 /// The network of an architecture, as the device runs it.
 pub fn network(space: &Space, a: &Architecture, as_written: bool) -> miette::Result<Network> {
     Ok(match as_written {
@@ -157,14 +167,7 @@ pub fn calibrated(
     origin: Origin,
     rows: &[&Row],
 ) -> miette::Result<DeviceModel> {
-    let samples: Vec<Sample<'_>> = rows
-        .iter()
-        .map(|row| Sample {
-            genotype: row.genotype.clone(),
-            network: &row.network,
-            value: row.value,
-        })
-        .collect();
+    let samples: Vec<Sample<'_>> = rows.iter().map(|row| row.sample()).collect();
     let model = DeviceModel::calibrate(predictor, quantity, origin, &samples).into_diagnostic()?;
     let name = |index: usize| format!("\"{}\"", rows[index].place);
     for warning in model.warnings() {
@@ -311,25 +314,25 @@ pub fn run(mut args: Args) -> miette::Result<()> {
     let estimates: Vec<_> = unseen.iter().map(|r| model.predict(&r.network)).collect();
     let values: Vec<f64> = unseen.iter().map(|r| r.value).collect();
     let judgement = judge(&estimates, &values);
-    let gain = match model.calibrated() {
-        Some(_) => {
-            let pairs: Vec<(&Network, f64)> = seen.iter().map(|r| (&r.network, r.value)).collect();
-            let pool: Vec<Features> = pool(&space, args.seed)
-                .iter()
-                .map(|(a, n)| match args.source.as_written {
-                    true => Ok(Features::of(&network(&space, a, true)?)),
-                    false => Ok(Features::of(n)),
-                })
-                .collect::<miette::Result<_>>()?;
-            let options = GainOptions {
-                seed: args.seed,
-                ..GainOptions::default()
-            };
-            let gain = predictor.expected_gain(&pairs, &pool, &options);
-            Some(gain.into_diagnostic()?).filter(|g| g.more > 0)
-        }
-        None => None,
+    let samples: Vec<Sample<'_>> = seen.iter().map(|r| r.sample()).collect();
+    let candidates: Vec<Network> = match model.is_calibrated() {
+        true => pool(&space, args.seed)
+            .into_iter()
+            .map(|(a, n)| match args.source.as_written {
+                true => network(&space, &a, true),
+                false => Ok(n),
+            })
+            .collect::<miette::Result<_>>()?,
+        false => Vec::new(),
     };
+    let options = GainOptions {
+        seed: args.seed,
+        ..GainOptions::default()
+    };
+    let gain = model
+        .expected_gain(&predictor, &samples, &candidates, &options)
+        .into_diagnostic()?
+        .filter(|g| g.more > 0);
     if let Some(path) = &args.out {
         std::fs::write(path, model.to_json())
             .into_diagnostic()
