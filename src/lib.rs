@@ -36,3 +36,5 @@ pub mod strategy;
 pub mod tabular;
 #[cfg(feature = "agent")]
 pub mod wire;
+#[cfg(feature = "predict")]
+pub mod workers;
