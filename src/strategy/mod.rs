@@ -30,11 +30,9 @@ mod reward;
 pub mod sorting;
 mod surrogate;
 
-pub use bayes::Bayes;
 #[cfg(feature = "predict")]
 pub use drive::{Budget, Told, drive};
 pub use evolution::Evolution;
-pub use guided::Guided;
 pub use halving::{Fidelities, Halving, Rule};
 pub use kinds::{Kind, Settings, StrategyError, build};
 pub use local::Local;
