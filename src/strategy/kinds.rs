@@ -13,6 +13,7 @@ use super::nsga2::Nsga2;
 use super::nsga3::Nsga3;
 use super::random::Random;
 use super::reinforce::Reinforce;
+use super::text::serde_as_text;
 use super::{Fidelities, Halving, Problem, Rule, Strategy, bayes, guided};
 use crate::space::{Architecture, GenotypeError};
 
@@ -162,16 +163,4 @@ impl FromStr for Kind {
     }
 }
 
-impl From<Kind> for String {
-    fn from(kind: Kind) -> String {
-        kind.name().to_string()
-    }
-}
-
-impl TryFrom<String> for Kind {
-    type Error = StrategyError;
-
-    fn try_from(text: String) -> Result<Self, StrategyError> {
-        text.parse()
-    }
-}
+serde_as_text!(Kind);

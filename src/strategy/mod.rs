@@ -29,6 +29,7 @@ mod reinforce;
 mod reward;
 pub mod sorting;
 mod surrogate;
+mod text;
 
 #[cfg(feature = "predict")]
 pub use drive::{Budget, Told, drive};
