@@ -9,6 +9,7 @@ mod experiment;
 mod explore;
 mod finalise;
 mod knowledge;
+mod measure;
 mod run;
 mod survey;
 
