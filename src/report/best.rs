@@ -41,7 +41,7 @@ pub fn best_rows(state: &RunState, query: &Query) -> Vec<FrontRow> {
     ranked
         .into_iter()
         .take(query.number)
-        .map(|(_, e)| FrontRow::from(&state.member(e)))
+        .map(|(_, e)| FrontRow::of(&state.member(e), None))
         .collect()
 }
 

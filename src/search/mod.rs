@@ -10,6 +10,7 @@ mod explore;
 mod finalise;
 mod join;
 mod knowledge;
+mod measure;
 mod repository;
 mod run;
 mod share;
