@@ -78,6 +78,10 @@ fn predict(c: &mut Criterion) {
         group.bench_function(format!("{}/latency", space.name()), |b| {
             b.iter(|| batch.iter().map(|f| calibrated.latency_ms(f)).sum::<f64>())
         });
+        let rows: Vec<&Features> = batch.iter().collect();
+        group.bench_function(format!("{}/batch", space.name()), |b| {
+            b.iter(|| calibrated.latencies_ms(black_box(&rows)))
+        });
         group.bench_function(format!("{}/interval", space.name()), |b| {
             b.iter(|| batch.iter().map(|f| calibrated.predict(f).high_ms).sum::<f64>())
         });

@@ -40,3 +40,5 @@ pub mod top;
 pub mod web;
 #[cfg(feature = "agent")]
 pub mod wire;
+#[cfg(feature = "predict")]
+pub mod workers;

@@ -40,8 +40,8 @@ pub struct Args {
     /// The space whose architectures are measured.
     #[arg(long, value_name = "FILE.space")]
     space: Option<PathBuf>,
-    /// Architectures to calibrate with, chosen to tell the most [default: 10;
-    /// with --measurements, all in the file].
+    /// Architectures to calibrate with, chosen to tell the most; with 0, known
+    /// devices alone speak [default: 10; with --measurements, all in the file].
     #[arg(short = 'n', value_name = "N")]
     references: Option<usize>,
     /// Further ones to test the calibration on; of a file, all not chosen.
@@ -49,6 +49,14 @@ pub struct Args {
     heldout: usize,
     #[command(flatten)]
     source: Source,
+    /// Calibrate from the measurements of DEVICE in a recorded run (`bespoke runs
+    /// import` makes one of a file): first letters of its id, its name, or
+    /// `latest`.
+    #[arg(long, value_name = "RUN", conflicts_with = "measurements")]
+    run: Option<String>,
+    /// Database of runs, for --run: a file, or postgres://USER:PASSWORD@HOST/DATABASE.
+    #[arg(long, value_name = "FILE", default_value = "runs/bespoke.db")]
+    db: PathBuf,
     /// Measure with longer warm-ups, tighter intervals and more passes.
     #[arg(long, conflicts_with = "measurements")]
     thorough: bool,
@@ -110,6 +118,16 @@ pub struct Row {
     pub value: f64,
 }
 
+impl Row {
+    fn sample(&self) -> Sample<'_> {
+        Sample {
+            genotype: self.genotype.clone(),
+            network: &self.network,
+            value: self.value,
+        }
+    }
+}
+
 /// The network of an architecture, as the device runs it.
 pub fn network(space: &Space, a: &Architecture, as_written: bool) -> miette::Result<Network> {
     Ok(match as_written {
@@ -149,14 +167,7 @@ pub fn calibrated(
     origin: Origin,
     rows: &[&Row],
 ) -> miette::Result<DeviceModel> {
-    let samples: Vec<Sample<'_>> = rows
-        .iter()
-        .map(|row| Sample {
-            genotype: row.genotype.clone(),
-            network: &row.network,
-            value: row.value,
-        })
-        .collect();
+    let samples: Vec<Sample<'_>> = rows.iter().map(|row| row.sample()).collect();
     let model = DeviceModel::calibrate(predictor, quantity, origin, &samples).into_diagnostic()?;
     let name = |index: usize| format!("\"{}\"", rows[index].place);
     for warning in model.warnings() {
@@ -191,6 +202,51 @@ pub fn sentence(j: &Judgement, ceiling: Option<&Ceiling>) -> String {
     text
 }
 
+/// What a run measured on a device or engine.
+fn recorded(db: &Path, run: &str, device: &str, space: &Space) -> miette::Result<Vec<Row>> {
+    let store = super::runs::open_to_read(db)?;
+    let state = store.state(&store.find_run(run)?)?;
+    if state.header.space_hash != space.hash() {
+        miette::bail!(
+            help = "give the file that the run was recorded with",
+            "run {} is of another space than {}",
+            state.id,
+            space.name()
+        );
+    }
+    let mine = state.measurements.iter().filter(|m| m.engine == device);
+    let rows: Vec<Row> = mine
+        .enumerate()
+        .map(|(index, m)| {
+            let place = format!("run {}, measurement {}", state.id, index + 1);
+            let architecture = space
+                .parse_genotype(&m.genotype)
+                .wrap_err_with(|| place.clone())?;
+            Ok(Row {
+                network: network(space, &architecture, false)?,
+                place,
+                genotype: m.genotype.clone(),
+                value: m.median_ms,
+            })
+        })
+        .collect::<miette::Result<_>>()?;
+    if rows.is_empty() {
+        let mut engines: Vec<&str> = state.measurements.iter().map(|m| &*m.engine).collect();
+        engines.sort_unstable();
+        engines.dedup();
+        miette::bail!(
+            help = "name one of them as DEVICE",
+            "run {} measured nothing on `{device}`; it measured on {}",
+            state.id,
+            match engines.is_empty() {
+                true => "no device".to_owned(),
+                false => engines.join(", "),
+            }
+        );
+    }
+    Ok(rows)
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -219,9 +275,10 @@ pub fn run(mut args: Args) -> miette::Result<()> {
         args.source.as_written = false;
     }
     let predictor = Predictor::open(args.predictor.as_deref())?;
-    let file = match &args.source.measurements {
-        Some(path) => Some(args.source.rows(path, &space)?),
-        None => None,
+    let file = match (&args.source.measurements, &args.run) {
+        (Some(path), _) => Some(args.source.rows(path, &space)?),
+        (None, Some(run)) => Some(recorded(&args.db, run, &args.device, &space)?),
+        (None, None) => None,
     };
     if args.choose {
         return choose(&args, &space, &predictor, file.as_deref().unwrap_or(&[]));
@@ -257,25 +314,25 @@ pub fn run(mut args: Args) -> miette::Result<()> {
     let estimates: Vec<_> = unseen.iter().map(|r| model.predict(&r.network)).collect();
     let values: Vec<f64> = unseen.iter().map(|r| r.value).collect();
     let judgement = judge(&estimates, &values);
-    let gain = match model.calibrated() {
-        Some(_) => {
-            let pairs: Vec<(&Network, f64)> = seen.iter().map(|r| (&r.network, r.value)).collect();
-            let pool: Vec<Features> = pool(&space, args.seed)
-                .iter()
-                .map(|(a, n)| match args.source.as_written {
-                    true => Ok(Features::of(&network(&space, a, true)?)),
-                    false => Ok(Features::of(n)),
-                })
-                .collect::<miette::Result<_>>()?;
-            let options = GainOptions {
-                seed: args.seed,
-                ..GainOptions::default()
-            };
-            let gain = predictor.expected_gain(&pairs, &pool, &options);
-            Some(gain.into_diagnostic()?).filter(|g| g.more > 0)
-        }
-        None => None,
+    let samples: Vec<Sample<'_>> = seen.iter().map(|r| r.sample()).collect();
+    let candidates: Vec<Network> = match model.is_calibrated() {
+        true => pool(&space, args.seed)
+            .into_iter()
+            .map(|(a, n)| match args.source.as_written {
+                true => network(&space, &a, true),
+                false => Ok(n),
+            })
+            .collect::<miette::Result<_>>()?,
+        false => Vec::new(),
     };
+    let options = GainOptions {
+        seed: args.seed,
+        ..GainOptions::default()
+    };
+    let gain = model
+        .expected_gain(&predictor, &samples, &candidates, &options)
+        .into_diagnostic()?
+        .filter(|g| g.more > 0);
     if let Some(path) = &args.out {
         std::fs::write(path, model.to_json())
             .into_diagnostic()

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::calibrate::{network, number};
 use super::predictor;
 use super::space::Notation;
-use crate::predict::DeviceModel;
+use crate::predict::{DeviceModel, Origin, Predictor};
 use crate::space::Space;
 
 pub const EXAMPLES: &str = "\
@@ -20,9 +20,12 @@ Examples:
   bespoke space sample search-spaces/quickstart.space -n 100 | \\
     bespoke predict --calibration tract.json \\
     --space search-spaces/quickstart.space --json
+  bespoke predict --space search-spaces/quickstart.space @genotypes.txt
 
 `bespoke calibrate DEVICE --space FILE.space --out FILE.json` writes the
-calibration.";
+calibration. Without one, nothing is known of the device: values are the mean
+of the devices known before, for comparing networks, with intervals as wide as
+these devices differ.";
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
@@ -33,9 +36,14 @@ pub struct Args {
     /// given or for `-`.
     #[arg(value_name = "GENOTYPE")]
     genotypes: Vec<String>,
-    /// What `bespoke calibrate --out` wrote.
+    /// What `bespoke calibrate --out` wrote; without it, the mean known device
+    /// speaks.
     #[arg(long, value_name = "FILE.json")]
     calibration: Option<PathBuf>,
+    /// Checkpoint whose known devices speak where there is no calibration
+    /// [default: the shipped one].
+    #[arg(long, value_name = "FILE", conflicts_with = "calibration")]
+    predictor: Option<PathBuf>,
     /// The architectures' space; any, not only the calibration's.
     #[arg(long, value_name = "FILE.space")]
     space: Option<PathBuf>,
@@ -88,15 +96,21 @@ pub fn run(args: Args) -> miette::Result<()> {
     if let Some(older) = args.older {
         return predictor::run_older(older);
     }
-    let (Some(calibration), Some(space)) = (&args.calibration, &args.space) else {
+    let Some(space) = &args.space else {
         miette::bail!(
-            help = "`bespoke calibrate DEVICE --space FILE.space --out FILE.json` writes a calibration; `bespoke predict --help` has examples",
-            "--calibration FILE.json and --space FILE.space are needed"
+            help = "`bespoke predict --help` has examples",
+            "--space FILE.space is missing: the architectures' space"
         );
     };
-    let model = DeviceModel::open(calibration)?;
+    let model = match &args.calibration {
+        Some(file) => DeviceModel::open(file)?,
+        None => {
+            let predictor = Predictor::open(args.predictor.as_deref())?;
+            DeviceModel::unmeasured(&predictor, Origin::default())
+        }
+    };
     let space = Space::load(space)?;
-    if space.hash() != model.origin.space_hash {
+    if model.is_calibrated() && space.hash() != model.origin.space_hash {
         eprintln!(
             "note: calibrated on architectures of `{}`, not of this space; the intervals tell how much that costs",
             model.origin.space
@@ -114,12 +128,17 @@ pub fn run(args: Args) -> miette::Result<()> {
     }
     let unit = model.quantity.unit();
     let mut table = comfy_table::Table::new();
+    let calibrated = model.is_calibrated();
     table.set_header([
-        &format!("predicted {unit}"),
+        format!("predicted {unit}").as_str(),
         "90 % interval",
         "genotype",
-        "outside what was measured",
+        match calibrated {
+            true => "outside what was measured",
+            false => "relative to the first",
+        },
     ]);
+    let mut first = None;
     let texts = texts(&args.genotypes)?;
     miette::ensure!(!texts.is_empty(), "there are no architectures to predict");
     for (place, text) in texts {
@@ -130,8 +149,9 @@ pub fn run(args: Args) -> miette::Result<()> {
         let network = network(&space, &architecture, model.origin.as_written)?;
         let e = model.predict(&network);
         let notes: Vec<String> = e.notes.iter().map(ToString::to_string).collect();
+        let relative = e.value / *first.get_or_insert(e.value);
         if args.json {
-            let line = json!({
+            let mut line = json!({
                 "genotype": text,
                 "device": model.origin.device,
                 "quantity": model.quantity,
@@ -141,6 +161,12 @@ pub fn run(args: Args) -> miette::Result<()> {
                 "high": e.high,
                 "notes": notes,
             });
+            if !calibrated {
+                line["relative"] = relative.into();
+            }
+            if model.origin.device.is_empty() {
+                line["device"] = serde_json::Value::Null;
+            }
             super::print(&format!("{line}\n"));
             continue;
         }
@@ -148,7 +174,11 @@ pub fn run(args: Args) -> miette::Result<()> {
             number(e.value),
             format!("{} to {}", number(e.low), number(e.high)),
             text,
-            notes.join("; "),
+            match calibrated {
+                true => notes.join("; "),
+                // All lack the same: the warning says so once.
+                false => format!("{relative:.3}"),
+            },
         ]);
     }
     if !args.json {

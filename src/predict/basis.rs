@@ -166,7 +166,7 @@ pub(super) fn relevant(all: &[Basis], networks: &[&Features]) -> Vec<Basis> {
 /// table lacks is taken from the devices of the other tables (from the idealised
 /// ones where no table has it), scaled to agree on what both have. `None` where
 /// no device is known.
-fn pool(tables: &[Basis], generic: &Basis) -> Option<Basis> {
+pub(super) fn pool(tables: &[Basis], generic: &Basis) -> Option<Basis> {
     // What a typical network of each table costs; without a device, nothing.
     let tables: Vec<(&Basis, Vec<f64>)> = tables
         .iter()

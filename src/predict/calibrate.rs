@@ -1,14 +1,17 @@
-//! Adapting the predictor to a device from a few measured networks, and what
-//! comes of it: predictions with 90 % intervals, leave-one-out errors, and
-//! warnings where the measurements do not deserve trust.
+//! Adapting the predictor to a device from a few measured networks: the
+//! posterior, what of the measurements does not deserve trust, and how wide the
+//! intervals must be by the errors of predictions from the other measurements.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::basis::Basis;
+use super::calibrated::{Calibrated, LeftOut};
 use super::features::{Features, N_COSTS};
-use super::posterior::{self, Evidence, Posterior};
-use super::{Agreement, Predictor, ToFeatures, agreement, checks, robust};
+use super::posterior::{self, Evidence};
+use super::resolution::Resolution;
+use super::warning::Warning;
+use super::{Predictor, ToFeatures, checks, robust, widths};
 
 /// Fewest measurements that say anything about a device: one tells its speed.
 pub const MIN_MEASUREMENTS: usize = 1;
@@ -52,85 +55,6 @@ pub enum CalibrationError {
         measurements: usize,
         distinct: usize,
     },
-}
-
-/// Something the user should know about the measurements.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Warning {
-    /// These measurements are of networks the predictor cannot tell apart.
-    Duplicates { indices: Vec<usize> },
-    /// The measurement contradicts all others and was distrusted.
-    Outlier {
-        index: usize,
-        measured_ms: f64,
-        expected_ms: f64,
-    },
-    /// The latency does not depend on the network, though the networks differ.
-    ConstantLatency { latency_ms: f64 },
-    /// Too few to recognise a bad one among them.
-    Few { measurements: usize },
-    /// Repeats of equal networks that differ more than noise explains.
-    DisagreeingRepeats {
-        indices: Vec<usize>,
-        low_ms: f64,
-        high_ms: f64,
-    },
-    /// These contradict the others, and are too many to be left out.
-    Contradictory { indices: Vec<usize> },
-    /// The latencies vary, but not with the networks. Typical (root mean
-    /// square) errors of the logarithm: of predictions from the other
-    /// measurements, and of their mean.
-    Unrelated { error: f64, error_of_mean: f64 },
-    /// The latencies vary, by this factor from least to most, far less than
-    /// the networks' work does.
-    HardlyVaries { latency_ratio: f64, work_ratio: f64 },
-    /// Predicting each measurement from the others typically (root mean
-    /// square) errs by this much of the logarithm.
-    Scattered { error: f64 },
-    /// Networks whose output does not depend on their input.
-    ConstantOutput { indices: Vec<usize> },
-    /// No device is so fast or slow: the unit is probably another.
-    ImplausibleSpeed { macs_per_second: f64 },
-}
-
-/// What a network is expected to take.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Prediction {
-    /// Posterior median, in milliseconds.
-    pub latency_ms: f64,
-    /// Lower end of the 90 % interval.
-    pub low_ms: f64,
-    /// Upper end of the 90 % interval.
-    pub high_ms: f64,
-    /// Standard deviation of the natural logarithm of the latency.
-    pub sd_log: f64,
-}
-
-/// A measurement beside the prediction of the others.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct LeftOut {
-    pub measured_ms: f64,
-    pub predicted: Prediction,
-}
-
-/// A predictor for one device. Serialisable, to be stored with a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Calibrated {
-    pub(super) posterior: Posterior,
-    #[serde(default)]
-    pub(super) resolution: Resolution,
-    /// What multiplies each measurement's noise variance.
-    #[serde(default)]
-    pub(super) noise_factor: Vec<f64>,
-    /// Multiplies standard deviations, from the leave-one-out errors.
-    pub(super) sd_factor: f64,
-    /// Least standard deviation, where the measurements do not agree.
-    #[serde(default)]
-    pub(super) sd_floor: f64,
-    pub(super) z90: f64,
-    pub(super) left_out: Vec<LeftOut>,
-    pub(super) warnings: Vec<Warning>,
 }
 
 impl Predictor {
@@ -178,7 +102,7 @@ impl Predictor {
         options: &Options,
     ) -> Calibrated {
         let n = features.len();
-        let mut warnings = duplicates(features);
+        let mut warnings = checks::duplicates(features);
         let usual = vec![1.0; n];
         let resolution = Resolution::of(log_latency);
         let rounding = resolution.variances(log_latency);
@@ -221,23 +145,21 @@ impl Predictor {
             measured_ms: log_latency[index].exp(),
             expected_ms: left_out[index].0.exp(),
         }));
-        // Posterior scale of the standardised errors, under a prior worth some
-        // measurements; single errors are capped so that one cannot ruin it.
-        let trusted = (0..n).filter(|i| noise_factor[*i] == 1.0);
-        let (mut sum, mut count) = (self.interval.measurements, self.interval.measurements);
-        for i in trusted {
+        let home = bases.iter().any(|b| b.range.is_some());
+        let width = self.interval.width(home, n);
+        let trusted = (0..n).filter(|i| noise_factor[*i] == 1.0 && n > 1);
+        let log_scale = widths::log_scale(trusted.map(|i| {
             let (mean, sd) = left_out[i];
-            sum += ((log_latency[i] - mean) / sd).powi(2).min(25.0);
-            count += 1.0;
-        }
-        let mut sd_factor = (sum / count).sqrt();
-        if let Some(warning) = constant_latency(features, log_latency) {
+            (log_latency[i] - mean) / sd.hypot(rounding[i].sqrt())
+        }));
+        let mut widen = 1.0;
+        if let Some(warning) = checks::constant_latency(features, log_latency) {
             warnings.push(warning);
-            sd_factor *= 3.0;
+            widen *= 3.0;
         }
-        let (more, widen) = checks::review(features, log_latency, &left_out, &noise_factor);
+        let (more, by) = checks::review(features, log_latency, &left_out, &noise_factor);
         warnings.extend(more);
-        sd_factor *= widen;
+        widen *= by;
         // Some hypothesis may fit by chance what the others' predictions miss.
         let scatter = warnings.iter().find_map(|warning| match warning {
             Warning::Scattered { error } => Some(SCATTER_SHARE * error),
@@ -247,12 +169,11 @@ impl Predictor {
             posterior: fitted.posterior,
             resolution,
             noise_factor: fitted.noise_factor,
-            sd_factor,
+            sd_factor: width.factor(log_scale) * widen,
             sd_floor: scatter.unwrap_or(0.0),
-            z90: match bases.iter().any(|b| b.range.is_some()) {
-                true => self.interval.z90,
-                false => self.interval.z90_away,
-            },
+            log_scale,
+            widen,
+            z90: width.z90(),
             left_out: Vec::new(),
             warnings,
         };
@@ -267,7 +188,7 @@ impl Predictor {
 
     /// Mean and deviation of each measurement's logarithm given the others
     /// (in at most ten folds).
-    fn leave_one_out(&self, bases: &[Basis], seen: &Evidence) -> Vec<(f64, f64)> {
+    pub(super) fn leave_one_out(&self, bases: &[Basis], seen: &Evidence) -> Vec<(f64, f64)> {
         let n = seen.features.len();
         if n < 2 {
             // Nothing is left to predict it from.
@@ -303,33 +224,6 @@ impl Predictor {
     }
 }
 
-/// The clock's resolution in milliseconds: the largest power of ten that all
-/// latencies are whole multiples of. Phones' tables hold whole milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Resolution(f64);
-
-impl Resolution {
-    pub fn of(log_latency: &[f64]) -> Self {
-        let whole = |step: f64| {
-            log_latency.iter().all(|l| {
-                let multiple = l.exp() / step;
-                multiple > 0.5 && (multiple - multiple.round()).abs() < 1e-6
-            })
-        };
-        let step = (-6..=3).rev().map(|k| 10f64.powi(k)).find(|s| whole(*s));
-        Resolution(step.unwrap_or(0.0))
-    }
-
-    /// Variance of a logarithm from rounding: uniform over one step.
-    fn variance(self, log_latency: f64) -> f64 {
-        (self.0 / log_latency.exp()).powi(2).min(1.0) / 12.0
-    }
-
-    pub fn variances(self, log_latency: &[f64]) -> Vec<f64> {
-        log_latency.iter().map(|l| self.variance(*l)).collect()
-    }
-}
-
 /// Of the error of predictions from the other measurements, where it is large:
 /// no interval is narrower.
 const SCATTER_SHARE: f64 = 0.6;
@@ -355,81 +249,4 @@ fn gross_errors(noise_factor: &[f64], log_latency: &[f64], left_out: &[(f64, f64
     found.sort_by(|i, j| error(*j).abs().total_cmp(&error(*i).abs()));
     found.truncate(n / 5);
     found
-}
-
-fn duplicates(features: &[&Features]) -> Vec<Warning> {
-    checks::repeats(features)
-        .into_iter()
-        .filter(|g| g.len() > 1)
-        .map(|indices| Warning::Duplicates { indices })
-        .collect()
-}
-
-/// Latencies within 0.1 % of each other while the networks' work differs by
-/// more than 20 %.
-fn constant_latency(features: &[&Features], log_latency: &[f64]) -> Option<Warning> {
-    let spread = |values: &mut dyn Iterator<Item = f64>| {
-        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
-            (l.min(v), h.max(v))
-        });
-        high - low
-    };
-    let work = checks::work_spread(features);
-    (work > 0.2 && spread(&mut log_latency.iter().copied()) < 1e-3).then(|| {
-        Warning::ConstantLatency {
-            latency_ms: log_latency[0].exp(),
-        }
-    })
-}
-
-impl Calibrated {
-    /// Predicts a network's latency with its 90 % interval.
-    pub fn predict<T: ToFeatures + ?Sized>(&self, network: &T) -> Prediction {
-        let (mean, sd) = self.posterior.log_mean_and_sd(&network.to_features());
-        self.prediction(mean, sd)
-    }
-
-    /// Predicts many networks on all cores, in their order.
-    pub fn predict_batch<T: ToFeatures + Sync>(&self, networks: &[T]) -> Vec<Prediction> {
-        networks.par_iter().map(|n| self.predict(n)).collect()
-    }
-
-    /// The latency alone, in milliseconds: much faster than
-    /// [`predict`](Self::predict), for searchers that rank many candidates.
-    pub fn latency_ms<T: ToFeatures + ?Sized>(&self, network: &T) -> f64 {
-        self.posterior.log_mean(&network.to_features()).exp()
-    }
-
-    /// Each measurement beside the prediction of a calibration without it
-    /// (without its fold, beyond ten measurements).
-    pub fn leave_one_out(&self) -> &[LeftOut] {
-        &self.left_out
-    }
-
-    /// Agreement of the leave-one-out predictions with the measurements.
-    pub fn leave_one_out_agreement(&self) -> Agreement {
-        let predicted: Vec<f64> = self
-            .left_out
-            .iter()
-            .map(|l| l.predicted.latency_ms)
-            .collect();
-        let measured: Vec<f64> = self.left_out.iter().map(|l| l.measured_ms).collect();
-        agreement(&predicted, &measured)
-    }
-
-    pub fn warnings(&self) -> &[Warning] {
-        &self.warnings
-    }
-
-    fn prediction(&self, mean: f64, sd: f64) -> Prediction {
-        let sd = (sd * self.sd_factor).max(self.sd_floor);
-        let sd_log = sd.hypot(self.resolution.variance(mean).sqrt());
-        let reach = self.z90 * sd_log;
-        Prediction {
-            latency_ms: mean.exp(),
-            low_ms: (mean - reach).exp(),
-            high_ms: (mean + reach).exp(),
-            sd_log,
-        }
-    }
 }

@@ -16,7 +16,7 @@ use super::posterior::N_HYPOTHESES;
 
 const MAGIC: &[u8; 8] = b"BESPOKEL";
 /// Changes whenever the meaning of the features or the weights does.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 const HEADER: usize = 8 + 4 + 32;
 
 /// Why bytes are no predictor.
@@ -139,6 +139,10 @@ impl Predictor {
         }
         if self.prior.home.len() != N_HYPOTHESES || self.prior.away.len() != N_HYPOTHESES {
             return fail("the prior is over other hypotheses");
+        }
+        let widths = [&self.interval.home, &self.interval.away];
+        if widths.iter().any(|w| w.is_empty()) {
+            return fail("no interval widths were learned");
         }
         Ok(())
     }

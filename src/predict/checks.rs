@@ -3,8 +3,9 @@
 //! that widens the intervals, so that a bad input never comes back as a sound
 //! figure.
 
-use super::calibrate::{CalibrationError, Warning};
+use super::calibrate::CalibrationError;
 use super::features::Features;
+use super::warning::Warning;
 use crate::network::{Network, Op};
 
 /// Accepted measurements, in milliseconds (or millijoules): a nanosecond to
@@ -13,9 +14,9 @@ pub const PLAUSIBLE: std::ops::RangeInclusive<f64> = 1e-6..=1e9;
 
 /// Fewest different networks among so many measurements or more: repeats do not
 /// replace them.
-const MIN_DISTINCT: usize = 3;
+pub(super) const MIN_DISTINCT: usize = 3;
 /// Below so many, a bad measurement among them cannot be recognised.
-const FEW: usize = 5;
+pub(super) const FEW: usize = 5;
 /// Repeats of one network that differ by this factor contradict each other.
 const REPEAT_RATIO: f64 = 1.3;
 /// An error of the logarithm that no sound measurement has, 30 %, and how many
@@ -119,6 +120,31 @@ pub(super) fn repeats(features: &[&Features]) -> Vec<Vec<usize>> {
     groups
 }
 
+pub(super) fn duplicates(features: &[&Features]) -> Vec<Warning> {
+    repeats(features)
+        .into_iter()
+        .filter(|g| g.len() > 1)
+        .map(|indices| Warning::Duplicates { indices })
+        .collect()
+}
+
+/// Latencies within 0.1 % of each other while the networks' work differs by
+/// more than 20 %.
+pub(super) fn constant_latency(features: &[&Features], log_latency: &[f64]) -> Option<Warning> {
+    let spread = |values: &mut dyn Iterator<Item = f64>| {
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
+            (l.min(v), h.max(v))
+        });
+        high - low
+    };
+    let work = work_spread(features);
+    (work > 0.2 && spread(&mut log_latency.iter().copied()) < 1e-3).then(|| {
+        Warning::ConstantLatency {
+            latency_ms: log_latency[0].exp(),
+        }
+    })
+}
+
 fn disagreeing_repeats(features: &[&Features], log_latency: &[f64]) -> Vec<Warning> {
     repeats(features)
         .into_iter()
@@ -213,97 +239,6 @@ fn implausible_speed(features: &[&Features], log_latency: &[f64]) -> Option<Warn
             macs_per_second: median,
         },
     )
-}
-
-impl Warning {
-    /// The warning with measurement `i` called `numbers[i]`.
-    pub(super) fn renumbered(mut self, numbers: &[usize]) -> Warning {
-        match &mut self {
-            Warning::Duplicates { indices }
-            | Warning::DisagreeingRepeats { indices, .. }
-            | Warning::Contradictory { indices } => {
-                indices.iter_mut().for_each(|i| *i = numbers[*i]);
-            }
-            Warning::Outlier { index, .. } => *index = numbers[*index],
-            _ => {}
-        }
-        self
-    }
-
-    /// The warning in a sentence, for measurements in `unit` that `name` names
-    /// by their index (such as the line of a file).
-    pub fn describe(&self, unit: &str, name: &dyn Fn(usize) -> String) -> String {
-        let names = |indices: &[usize]| {
-            let all: Vec<String> = indices.iter().map(|i| name(*i)).collect();
-            all.join(", ")
-        };
-        match self {
-            Warning::Duplicates { indices } => format!(
-                "measurements {} are of networks with equal features and teach little more than one of them",
-                names(indices)
-            ),
-            Warning::Outlier {
-                index,
-                measured_ms,
-                expected_ms,
-            } => format!(
-                "measurement {} ({measured_ms:.4} {unit}) contradicts the others, which expect {expected_ms:.4} {unit}; it was given little weight: measure it again",
-                name(*index)
-            ),
-            Warning::ConstantLatency { latency_ms } => format!(
-                "all measurements are {latency_ms:.4} {unit} although the networks differ: the device, or its clock, may not see the network; intervals were widened"
-            ),
-            Warning::Few { measurements } if *measurements < MIN_DISTINCT => format!(
-                "with {measurements} of {FEW} measurements little more than the device's speed is known, and the devices known before tell the rest: measure at least {FEW}, better ten"
-            ),
-            Warning::Few { measurements } => format!(
-                "with {measurements} measurements a bad one among them cannot be recognised: measure at least {FEW}, better ten"
-            ),
-            Warning::DisagreeingRepeats {
-                indices,
-                low_ms,
-                high_ms,
-            } => format!(
-                "measurements {} are of equal networks but range from {low_ms:.4} to {high_ms:.4} {unit}; intervals were widened: measure them again on an idle device",
-                names(indices)
-            ),
-            Warning::Contradictory { indices } => format!(
-                "measurements {} contradict the others beyond what noise explains; intervals were widened: measure them again",
-                names(indices)
-            ),
-            Warning::Unrelated {
-                error,
-                error_of_mean,
-            } => format!(
-                "the measurements do not follow the networks: predicting each from the others errs by {:.0} %, their mean alone by {:.0} %; intervals were widened: is the device busy, or the work hidden by a constant cost?",
-                100.0 * error,
-                100.0 * error_of_mean
-            ),
-            Warning::HardlyVaries {
-                latency_ratio,
-                work_ratio,
-            } => format!(
-                "the networks' work differs {work_ratio:.1}-fold, the measurements only {latency_ratio:.3}-fold: the device hardly sees the network, and the ranking is mostly noise; intervals were widened"
-            ),
-            Warning::Scattered { error } => format!(
-                "predicting each measurement from the others errs by {:.0} %: the measurements are noisy or the device is unusual; measure more, on an idle device",
-                100.0 * error
-            ),
-            Warning::ConstantOutput { indices } => format!(
-                "the networks of measurements {} have an output that does not depend on their input; they say nothing of others and were left out",
-                names(indices)
-            ),
-            Warning::ImplausibleSpeed { macs_per_second } => format!(
-                "the measurements mean {macs_per_second:.1e} multiply-accumulates a second, which no device does: check the unit ({unit} is meant)"
-            ),
-        }
-    }
-}
-
-impl std::fmt::Display for Warning {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.describe("ms", &|index| index.to_string()))
-    }
 }
 
 /// Warnings about measured memory: too few, all equal, or far from what the

@@ -1,23 +1,17 @@
-//! A predictor calibrated to one device, with what it was calibrated on, as a
-//! file that can be kept and checked: the one interface to latency, energy and
-//! memory. The file is JSON with a version and a checksum; one that was edited
-//! or cut is refused.
-
-use std::path::{Path, PathBuf};
+//! A predictor calibrated to one device, with what it was calibrated on: the one
+//! interface to latency, energy and memory. Without any measurement it is what
+//! known devices make likely of a latency.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::features::Features;
+use super::gain::{Gain, GainOptions};
 use super::memory::MemoryModel;
 use super::quantity::{BadValue, Quantity};
 use super::range::{MeasuredRange, Note};
+use super::unmeasured::Unmeasured;
 use super::{Calibrated, CalibrationError, Options, Predictor, Warning};
 use crate::network::Network;
-
-const FORMAT: &str = "bespoke device model";
-/// Changes whenever the meaning of the features or of the file does.
-const VERSION: u32 = 2;
 
 /// Where and on what a model was calibrated.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -66,31 +60,12 @@ pub struct Estimate {
 pub enum ModelError {
     #[error("measurement {index} (counted from 0): {source}")]
     Value { index: usize, source: BadValue },
+    #[error(
+        "nothing is known of a device's {} before one is measured: give at least one measurement, better ten", .quantity.name()
+    )]
+    Unmeasured { quantity: Quantity },
     #[error(transparent)]
     Calibration(#[from] CalibrationError),
-}
-
-/// Why a file holds no model.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-pub enum ModelFileError {
-    #[error("cannot read the calibration {}: {source}", .path.display())]
-    Read {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("{} is no calibration: {reason}", .path.display())]
-    #[diagnostic(help("`bespoke calibrate DEVICE --space FILE.space --out FILE.json` writes one"))]
-    NoModel { path: PathBuf, reason: String },
-    #[error(
-        "{} is a calibration of version {found}, this program reads version {VERSION}", .path.display()
-    )]
-    #[diagnostic(help(
-        "calibrate again with `bespoke calibrate`; its `measured` list has the measurements"
-    ))]
-    Version { path: PathBuf, found: u64 },
-    #[error("{} is damaged: its checksum does not match its content", .path.display())]
-    #[diagnostic(help("it was cut or edited; calibrate again with `bespoke calibrate`"))]
-    Damaged { path: PathBuf },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,6 +73,7 @@ pub enum ModelFileError {
 enum Head {
     Kernels(Box<Calibrated>),
     Memory(MemoryModel),
+    Unmeasured(Box<Unmeasured>),
 }
 
 /// A calibrated model of one quantity on one device.
@@ -114,10 +90,12 @@ pub struct DeviceModel {
 }
 
 impl DeviceModel {
-    /// Calibrates a quantity from measured networks.
+    /// Calibrates a quantity from measured networks. Without any it is the
+    /// latency that known devices make likely.
     ///
     /// # Errors
-    /// When a value cannot be one, or there are too few different networks.
+    /// When a value cannot be one, there are too few different networks, or no
+    /// measurement of energy or memory.
     pub fn calibrate(
         predictor: &Predictor,
         quantity: Quantity,
@@ -128,6 +106,12 @@ impl DeviceModel {
             quantity
                 .check(sample.value)
                 .map_err(|source| ModelError::Value { index, source })?;
+        }
+        if samples.is_empty() {
+            return match quantity {
+                Quantity::Latency => Ok(Self::unmeasured(predictor, origin)),
+                _ => Err(ModelError::Unmeasured { quantity }),
+            };
         }
         let all = samples;
         let (constant, kept): (Vec<usize>, Vec<usize>) =
@@ -193,6 +177,61 @@ impl DeviceModel {
         })
     }
 
+    /// What is expected of the latency of a device nothing was measured on.
+    pub fn unmeasured(predictor: &Predictor, origin: Origin) -> DeviceModel {
+        let known = predictor.unmeasured();
+        let devices = known.devices();
+        DeviceModel {
+            origin,
+            quantity: Quantity::Latency,
+            measured: Vec::new(),
+            range: MeasuredRange::of(&[]),
+            warnings: vec![Warning::Unmeasured { devices }],
+            head: Head::Unmeasured(Box::new(known)),
+            constants: Vec::new(),
+        }
+    }
+
+    /// Whether anything was measured on the device.
+    pub fn is_calibrated(&self) -> bool {
+        !matches!(self.head, Head::Unmeasured(_))
+    }
+
+    /// What measuring some of the candidates would bring beside the samples it
+    /// was calibrated with; `None` where nothing was measured yet.
+    ///
+    /// # Errors
+    /// When the samples cannot calibrate a predictor.
+    pub fn expected_gain(
+        &self,
+        predictor: &Predictor,
+        samples: &[Sample<'_>],
+        candidates: &[Network],
+        options: &GainOptions,
+    ) -> Result<Option<Gain>, ModelError> {
+        let varying: Vec<&Sample<'_>> = samples
+            .iter()
+            .filter(|s| !super::checks::is_constant(s.network))
+            .collect();
+        Ok(match &self.head {
+            Head::Unmeasured(_) => None,
+            Head::Kernels(_) => {
+                let pairs: Vec<(&Network, f64)> =
+                    varying.iter().map(|s| (s.network, s.value)).collect();
+                let features: Vec<Features> = candidates.iter().map(Features::of).collect();
+                Some(predictor.expected_gain(&pairs, &features, options)?)
+            }
+            Head::Memory(model) => {
+                let measured: Vec<_> = varying
+                    .iter()
+                    .map(|s| (s.network.costs(), s.value))
+                    .collect();
+                let candidates: Vec<_> = candidates.iter().map(Network::costs).collect();
+                Some(model.expected_gain(&measured, &candidates, options))
+            }
+        })
+    }
+
     /// Predicts a network, with its interval and notes.
     pub fn predict(&self, network: &Network) -> Estimate {
         if super::checks::is_constant(network) {
@@ -222,13 +261,20 @@ impl DeviceModel {
 
     fn predict_varying(&self, network: &Network) -> Estimate {
         let features = Features::of(network);
-        let notes = self.range.notes(&features);
+        let notes = match self.is_calibrated() {
+            true => self.range.notes(&features),
+            false => vec![Note::Unmeasured],
+        };
         let (value, low, high) = match &self.head {
             Head::Kernels(calibrated) => {
                 let p = calibrated.predict(&features);
                 (p.latency_ms, p.low_ms, p.high_ms)
             }
             Head::Memory(model) => model.predict(&network.costs()),
+            Head::Unmeasured(known) => {
+                let p = known.predict(&features);
+                (p.latency_ms, p.low_ms, p.high_ms)
+            }
         };
         Estimate {
             value,
@@ -242,7 +288,7 @@ impl DeviceModel {
     pub fn calibrated(&self) -> Option<&Calibrated> {
         match &self.head {
             Head::Kernels(calibrated) => Some(calibrated),
-            Head::Memory(_) => None,
+            Head::Memory(_) | Head::Unmeasured(_) => None,
         }
     }
 
@@ -260,68 +306,7 @@ impl DeviceModel {
                 .map(|l| (l.measured_ms, l.predicted.latency_ms))
                 .collect(),
             Head::Memory(model) => model.left_out().to_vec(),
+            Head::Unmeasured(_) => Vec::new(),
         }
     }
-
-    /// The model as the text of a file.
-    pub fn to_json(&self) -> String {
-        let model = serde_json::to_value(self).expect("plain data");
-        let file = serde_json::json!({
-            "format": FORMAT,
-            "version": VERSION,
-            "sha256": digest(&model),
-            "model": model,
-        });
-        format!("{file:#}\n")
-    }
-
-    /// Reads what [`to_json`](Self::to_json) wrote; `path` only serves
-    /// messages.
-    ///
-    /// # Errors
-    /// When the text is no model, of another version, or damaged.
-    pub fn from_json(text: &[u8], path: &Path) -> Result<DeviceModel, ModelFileError> {
-        let no_model = |reason: String| ModelFileError::NoModel {
-            path: path.into(),
-            reason,
-        };
-        let file: serde_json::Value =
-            serde_json::from_slice(text).map_err(|e| no_model(e.to_string()))?;
-        if file["format"] != FORMAT {
-            return Err(no_model(format!("its `format` is not \"{FORMAT}\"")));
-        }
-        match file["version"].as_u64() {
-            Some(found) if found == u64::from(VERSION) => {}
-            Some(found) => {
-                return Err(ModelFileError::Version {
-                    path: path.into(),
-                    found,
-                });
-            }
-            None => return Err(no_model("it has no version".into())),
-        }
-        if file["sha256"].as_str() != Some(&digest(&file["model"])) {
-            return Err(ModelFileError::Damaged { path: path.into() });
-        }
-        serde_json::from_value(file["model"].clone()).map_err(|e| no_model(e.to_string()))
-    }
-
-    /// Reads a file.
-    ///
-    /// # Errors
-    /// As [`from_json`](Self::from_json), and when it cannot be read.
-    pub fn open(path: &Path) -> Result<DeviceModel, ModelFileError> {
-        let text = std::fs::read(path).map_err(|source| ModelFileError::Read {
-            path: path.into(),
-            source,
-        })?;
-        Self::from_json(&text, path)
-    }
-}
-
-fn digest(model: &serde_json::Value) -> String {
-    Sha256::digest(model.to_string().as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }

@@ -224,6 +224,6 @@ impl Predictor {
 }
 
 /// A standard normal number: twelve uniform draws are nearly that.
-fn normal(rng: &mut ChaCha8Rng) -> f64 {
+pub(super) fn normal(rng: &mut ChaCha8Rng) -> f64 {
     (0..12).map(|_| rng.random_range(-0.5..0.5)).sum()
 }

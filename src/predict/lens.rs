@@ -8,7 +8,7 @@ use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
 use super::basis::{Basis, N_GROUPS, group_of_costs};
-use super::features::N_COSTS;
+use super::features::{Execution, Features, N_COSTS};
 
 /// Part of every weight that comes from the generic devices, so that no
 /// operator is free and no log ratio between devices grows without bound.
@@ -279,5 +279,75 @@ impl Lens {
                 *slot += scale * w;
             }
         }
+    }
+}
+
+/// A term of a lens's mean as a function of costs.
+pub enum LogTerm {
+    /// `above · costs / below · costs + log * ln(below · costs)`.
+    Ratio {
+        above: Vec<f64>,
+        below: Vec<f64>,
+        log: f64,
+    },
+    /// `weight * ln(of · costs)`.
+    Logarithm { of: Vec<f64>, weight: f64 },
+}
+
+impl Lens {
+    /// What [`mean`](Self::mean) sums.
+    pub fn terms(&self, weight: f64, coefficients: &[f64]) -> Vec<LogTerm> {
+        let of_devices = &coefficients[self.device_range()];
+        let of_shares = &coefficients[self.device_range().end..];
+        let above = (0..self.mean.len())
+            .map(|j| (of_shares[j] + coefficients[self.groups[j]]) * self.mean[j])
+            .collect();
+        let mut terms = vec![LogTerm::Ratio {
+            above,
+            below: self.mean.clone(),
+            log: weight - of_devices.iter().sum::<f64>(),
+        }];
+        // What weighs nothing costs a logarithm all the same.
+        terms.extend(
+            of_devices
+                .iter()
+                .zip(&self.devices)
+                .filter(|(coefficient, _)| coefficient.abs() > 1e-6)
+                .map(|(coefficient, device)| LogTerm::Logarithm {
+                    of: device.clone(),
+                    weight: *coefficient,
+                }),
+        );
+        terms
+    }
+
+    /// `weight * log_mean + coefficients · directions` as [`look`](Self::look)
+    /// gives them, without writing down the directions; these not centred.
+    pub fn mean(&self, costs: &[f64], weight: f64, coefficients: &[f64]) -> f64 {
+        let total = dot(&self.mean, costs).max(1e-300);
+        let log_mean = total.ln();
+        let of_devices = &coefficients[self.device_range()];
+        let of_shares = &coefficients[self.device_range().end..];
+        let shares: f64 = (0..costs.len())
+            .map(|j| (of_shares[j] + coefficients[self.groups[j]]) * self.mean[j] * costs[j])
+            .sum();
+        let devices: f64 = of_devices
+            .iter()
+            .zip(&self.devices)
+            .map(|(c, device)| c * (dot(device, costs).max(1e-300).ln() - log_mean))
+            .sum();
+        weight * log_mean + shares / total + devices
+    }
+
+    /// Logarithm of how much longer the mean device takes as written than with
+    /// the graph optimised.
+    pub fn saved(&self, features: &Features) -> f64 {
+        let log_mean = |execution| dot(&self.mean, features.on(execution)).max(1e-300).ln();
+        log_mean(Execution::Written) - log_mean(Execution::Optimised)
+    }
+
+    /// `coefficients · centre`: what centring subtracts from the mean.
+    pub fn centred(&self, coefficients: &[f64]) -> f64 {
+        dot(coefficients, &self.centre)
     }
 }

@@ -7,6 +7,7 @@
 pub mod baselines;
 pub mod basis;
 mod calibrate;
+mod calibrated;
 mod checkpoint;
 mod checks;
 pub mod device_model;
@@ -15,10 +16,12 @@ pub mod features;
 pub mod gain;
 pub mod gradient;
 pub mod judge;
+mod kernels;
 mod lens;
 pub mod measurements;
 pub mod memory;
 pub mod metrics;
+mod model_file;
 mod nnls;
 mod optimise;
 mod posterior;
@@ -26,21 +29,29 @@ pub mod protocol;
 pub mod quantity;
 pub mod range;
 mod references;
+mod resolution;
 mod robust;
 pub mod tables;
 pub mod train;
+pub mod unmeasured;
+mod warning;
+mod widths;
 
-pub use calibrate::{Calibrated, CalibrationError, LeftOut, Options, Prediction, Warning};
+pub use calibrate::{CalibrationError, Options};
+pub use calibrated::{Calibrated, LeftOut, Prediction};
 pub use checkpoint::{CheckpointError, OpenError, checkpoint_version};
-pub use device_model::{DeviceModel, Estimate, ModelError, ModelFileError, Origin, Sample};
+pub use device_model::{DeviceModel, Estimate, ModelError, Origin, Sample};
 pub use features::Features;
 pub use metrics::{Agreement, agreement};
+pub use model_file::ModelFileError;
 pub use quantity::Quantity;
+pub use warning::Warning;
 
 use serde::{Deserialize, Serialize};
 
 use basis::Basis;
 use posterior::HyperPrior;
+use widths::IntervalPrior;
 
 /// A meta-trained predictor: what devices in general are like. Adapt it to one
 /// device with [`calibrate`](Predictor::calibrate).
@@ -50,29 +61,6 @@ pub struct Predictor {
     bases: Vec<Basis>,
     prior: HyperPrior,
     interval: IntervalPrior,
-}
-
-/// How posterior standard deviations relate to real errors, learned on devices
-/// calibrated as if they were new.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct IntervalPrior {
-    /// Standard deviations that hold 90 % of the errors, where a table has
-    /// networks like the measured ones.
-    z90: f64,
-    /// The same where none has.
-    z90_away: f64,
-    /// Weight, in measurements, of the prior against the leave-one-out errors.
-    measurements: f64,
-}
-
-impl Default for IntervalPrior {
-    fn default() -> Self {
-        IntervalPrior {
-            z90: 1.645,
-            z90_away: 1.645,
-            measurements: 10.0,
-        }
-    }
 }
 
 impl Predictor {

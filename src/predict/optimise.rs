@@ -6,8 +6,9 @@
 //!   to become zero is not executed;
 //! - kernels are not folded: a convolution of zeros is executed (unless the
 //!   whole network is constant, which is then not run at all);
-//! - where a sum has one such product alone, of a convolution, the zero goes
-//!   into the convolution's weights, and it is executed.
+//! - where the last such product of a sum is of a convolution, and no other is of
+//!   a convolution that this one does not need anyway, the zero goes into the
+//!   convolution's weights, and it is executed.
 
 use crate::network::{Activation, Network, Node, NodeId, Op};
 
@@ -25,17 +26,23 @@ impl Executed {
         let zero = zeros(nodes);
         let convolved = ends_in_convolution(nodes, &zero);
         let reached = reach(network, &zero, |_| None);
-        // The zero product that is folded into a convolution: the only one, of
-        // those that nothing else needs, in a sum.
+        // The zero product that is folded into a convolution: the last in a sum of
+        // those that nothing else needs.
         let folded = |sum: &Node| {
-            let mut products = sum.inputs.iter().filter_map(|i| {
-                let product = &nodes[i.0];
-                let source = *product.inputs.first()?;
-                let is_product = matches!(product.op, Op::Zero { stride: 1 });
-                (is_product && !zero[source.0] && !reached[source.0]).then_some(source)
-            });
-            let only = products.next()?;
-            (products.next().is_none() && convolved[only.0]).then_some(only)
+            let products: Vec<NodeId> = sum
+                .inputs
+                .iter()
+                .filter_map(|i| {
+                    let product = &nodes[i.0];
+                    let source = *product.inputs.first()?;
+                    let is_product = matches!(product.op, Op::Zero { stride: 1 });
+                    (is_product && !zero[source.0] && !reached[source.0]).then_some(source)
+                })
+                .collect();
+            let (last, others) = products.split_last()?;
+            let needed = needed_by(nodes, *last);
+            let alone = others.iter().all(|o| !convolved[o.0] || needed[o.0]);
+            (alone && convolved[last.0]).then_some(*last)
         };
         let run = reach(network, &zero, folded);
         Executed { run, zero }
@@ -78,6 +85,21 @@ fn ends_in_convolution(nodes: &[Node], zero: &[bool]) -> Vec<bool> {
         });
     }
     convolved
+}
+
+/// What a node is computed from, itself included.
+fn needed_by(nodes: &[Node], node: NodeId) -> Vec<bool> {
+    let mut needed = vec![false; nodes.len()];
+    needed[node.0] = true;
+    for index in (0..=node.0)
+        .rev()
+        .filter(|i| !matches!(nodes[*i].op, Op::Zero { .. }))
+    {
+        if needed[index] {
+            nodes[index].inputs.iter().for_each(|i| needed[i.0] = true);
+        }
+    }
+    needed
 }
 
 /// What is computed for the output; `folded` names a further input of a sum.
@@ -134,6 +156,27 @@ mod tests {
             "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|",
         );
         assert_eq!(written, executed);
+    }
+
+    #[test]
+    fn the_last_product_with_zero_is_folded_where_it_is_a_convolution() {
+        let all = |cell: &str| {
+            let [written, executed] = dense(cell);
+            written == executed
+        };
+        // One convolution of the other; a pool beside it; a pool of it.
+        assert!(all(
+            "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|none~2|"
+        ));
+        assert!(all(
+            "|avg_pool_3x3~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|none~2|"
+        ));
+        assert!(!all(
+            "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|none~1|none~2|"
+        ));
+        assert!(!all(
+            "|nor_conv_3x3~0|+|avg_pool_3x3~0|none~1|+|skip_connect~0|none~1|none~2|"
+        ));
     }
 
     #[test]

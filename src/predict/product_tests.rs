@@ -250,10 +250,10 @@ fn a_model_survives_its_file_and_a_changed_file_is_refused() {
             refused(&edited),
             "m.json is damaged: its checksum does not match its content"
         );
-        let newer = text.replacen("\"version\": 2", "\"version\": 7", 1);
+        let newer = text.replacen("\"version\": 3", "\"version\": 7", 1);
         assert_eq!(
             refused(&newer),
-            "m.json is a calibration of version 7, this program reads version 2"
+            "m.json is a calibration of version 7, this program reads version 3"
         );
         assert!(refused(&text[..text.len() / 2]).starts_with("m.json is no calibration"));
         assert!(refused("{}").contains("its `format` is not"));

@@ -25,6 +25,8 @@ pub enum Note {
     Outside { what: String, ratio: f64 },
     /// No measured network had such a kernel.
     NewKernel { kernel: String },
+    /// Nothing was measured on the device at all.
+    Unmeasured,
     /// Its output does not depend on its input: an engine that folds constants
     /// runs nothing, another everything.
     ConstantOutput,
@@ -42,6 +44,7 @@ impl std::fmt::Display for Note {
             Note::NewKernel { kernel } => {
                 write!(f, "no measured network had a {kernel} kernel")
             }
+            Note::Unmeasured => f.write_str("nothing was measured on this device"),
             Note::ConstantOutput => f.write_str(
                 "its output does not depend on its input, so the device may run nothing of it",
             ),

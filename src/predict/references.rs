@@ -1,12 +1,15 @@
 //! Which networks to measure: greedily those that most reduce the mean
 //! posterior variance over the candidates (A-optimal design) under the prior,
-//! before any latency of the device is known.
+//! before any latency of the device is known. Whether the engine optimises
+//! graphs is one more thing not known, so that a network is measured which tells
+//! it. Networks with a constant output tell nothing of others and are passed over.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::basis::N_GROUPS;
+use super::features::Features;
 use super::lens::{Prepared, dot, mean_of};
 use super::{Predictor, ToFeatures};
 
@@ -19,6 +22,8 @@ const DEVICES: f64 = 0.25;
 const SHARES: f64 = 0.25;
 const SPEED: f64 = 4.0;
 const NOISE: f64 = 0.05 * 0.05;
+/// Of an engine optimising graphs: one in ten does.
+const OPTIMISES: f64 = 0.1 * 0.9;
 
 impl Predictor {
     /// Indices of `n` candidates to measure, in the order of their worth: a
@@ -33,13 +38,26 @@ impl Predictor {
     ) -> Vec<usize> {
         let mut pool: Vec<usize> = (0..candidates.len()).collect();
         pool.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        pool.truncate(MAX_CANDIDATES.max(n));
-        let features: Vec<_> = pool.iter().map(|i| candidates[*i].to_features()).collect();
-        let costs: Vec<&[f64]> = features.iter().map(|f| &f.costs[..]).collect();
-        if costs.is_empty() {
-            return Vec::new();
+        let mut features = Vec::new();
+        let mut constant = Vec::new();
+        pool.retain(|i| {
+            if features.len() >= MAX_CANDIDATES.max(n) {
+                return false;
+            }
+            let own = candidates[*i].to_features();
+            if own.is_constant() {
+                constant.push(*i);
+                return false;
+            }
+            features.push(own);
+            true
+        });
+        let features: Vec<&Features> = features.iter().map(|f| &**f).collect();
+        if features.is_empty() {
+            constant.truncate(n);
+            return constant;
         }
-        let mut covariance = self.prior_covariance(&costs);
+        let mut covariance = self.prior_covariance(&features);
         let mut chosen = Vec::with_capacity(n);
         let mut taken = vec![false; pool.len()];
         while chosen.len() < n.min(pool.len()) {
@@ -61,12 +79,16 @@ impl Predictor {
                 }
             }
         }
+        constant.truncate(n - chosen.len());
+        chosen.extend(constant);
         chosen
     }
 
     /// Prior covariance of the log-latencies, averaged over the bases that
     /// know such networks (the generic one where none does).
-    fn prior_covariance(&self, costs: &[&[f64]]) -> Vec<Vec<f64>> {
+    fn prior_covariance(&self, features: &[&Features]) -> Vec<Vec<f64>> {
+        let costs: Vec<&[f64]> = features.iter().map(|f| &f.costs[..]).collect();
+        let costs = &costs[..];
         let n = costs.len();
         let generic = self.bases.last().expect("the generic basis");
         let centre = mean_of(&costs.iter().map(|c| c.to_vec()).collect::<Vec<_>>());
@@ -80,6 +102,18 @@ impl Predictor {
         for basis in &used {
             let prepared = Prepared::new(basis, generic, &centre);
             let (lens, _, mut rows) = prepared.lens(&[0.0; N_GROUPS], costs);
+            // How much less an engine that optimises graphs takes.
+            let saved: Vec<f64> = match features.iter().any(|f| f.optimised.is_some()) {
+                true => {
+                    let saved = features.iter().map(|f| lens.saved(f)).collect::<Vec<f64>>();
+                    let mean = saved.iter().sum::<f64>() / n as f64;
+                    saved
+                        .iter()
+                        .map(|s| (s - mean) * OPTIMISES.sqrt())
+                        .collect()
+                }
+                false => Vec::new(),
+            };
             let devices = lens.device_range();
             for row in &mut rows {
                 for (d, value) in row.iter_mut().enumerate() {
@@ -92,6 +126,9 @@ impl Predictor {
                     }
                     .sqrt();
                 }
+            }
+            for (row, saved) in rows.iter_mut().zip(saved) {
+                row.push(saved);
             }
             for i in 0..n {
                 for j in 0..=i {

@@ -413,7 +413,7 @@ fn checkpoints_are_whole_or_refused() {
     insta::assert_snapshot!(message(b"PK"), @"this is not a bespoke latency predictor (it does not start with its magic word)");
     let mut newer = bytes.clone();
     newer[8] = 99;
-    insta::assert_snapshot!(message(&newer), @"the predictor is of version 99, this program reads version 3: train it again with `bespoke predictor train`, or use the shipped one");
+    insta::assert_snapshot!(message(&newer), @"the predictor is of version 99, this program reads version 4: train it again with `bespoke predictor train`, or use the shipped one");
     let damaged = "the predictor's file is damaged or truncated (its checksum does not match): fetch or train it again";
     let mut flipped = bytes.clone();
     *flipped.last_mut().unwrap() ^= 1;
@@ -490,7 +490,7 @@ fn a_product_with_zero_is_folded_into_the_convolution_before_it() {
 fn whole_milliseconds_are_recognised_and_count_as_noise() {
     let variance = |latencies: [f64; 3]| {
         let logs = latencies.map(f64::ln);
-        calibrate::Resolution::of(&logs).variances(&logs)[0]
+        resolution::Resolution::of(&logs).variances(&logs)[0]
     };
     let step_ms: f64 = 1.0;
     assert!((variance([12.0, 15.0, 21.0]) - (step_ms / 12.0).powi(2) / 12.0).abs() < 1e-9);

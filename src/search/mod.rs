@@ -8,12 +8,17 @@ mod error;
 mod experiment;
 mod explore;
 mod finalise;
+mod join;
 mod knowledge;
+mod measure;
+mod repository;
 mod run;
+mod share;
 mod survey;
 
 pub use engines::{ENGINES, EngineError, Setup, anew, engine_name, probe};
 pub use error::SearchError;
 pub use experiment::{Experiment, ExperimentError};
 pub use run::{Search, Start};
+pub use share::LEASE;
 pub use survey::{Report, choose, held_out, pool, survey_on};

@@ -10,11 +10,6 @@ use bespoke::wire::{Digest, Failure, JobSpec, Outcome};
 
 use crate::harness::*;
 
-fn loudly_skipped(what: &str) {
-    let loud = format!("\n*** SKIPPED: {what} ***\n");
-    std::io::Write::write_all(&mut std::io::stderr(), loud.as_bytes()).unwrap();
-}
-
 fn here_is(program: &str, arguments: &[&str]) -> bool {
     let output = Command::new(program).args(arguments).output();
     output.is_ok_and(|o| o.status.success())
@@ -63,7 +58,7 @@ fn running(mode: &str) -> usize {
 #[test]
 fn plugins_are_engines_of_an_agent_and_fail_with_their_cause() {
     if !here_is("python3", &["-V"]) {
-        return loudly_skipped("there is no python3, so no plugin ran on an agent");
+        return skipped("there is no python3, so no plugin ran on an agent");
     }
     let here = Here::start();
     let dir = here.dir.path();
@@ -146,7 +141,7 @@ fn plugins_are_engines_of_an_agent_and_fail_with_their_cause() {
 #[test]
 fn a_plugin_that_hangs_ends_with_the_measurement_and_with_the_agent() {
     if !here_is("python3", &["-V"]) || !cfg!(target_os = "linux") {
-        return loudly_skipped("no python3 on Linux, so no plugin hung on an agent");
+        return skipped("no python3 on Linux, so no plugin hung on an agent");
     }
     let here = Here::start();
     let hanging = faulty(here.dir.path(), "hanging", "hangs-for-an-agent", "");
@@ -190,7 +185,7 @@ fn a_plugin_that_hangs_ends_with_the_measurement_and_with_the_agent() {
 #[test]
 fn the_limit_of_memory_is_that_of_the_plugin_as_well() {
     if !here_is("python3", &["-V"]) || !Path::new("/proc/self/task").exists() {
-        return loudly_skipped("no python3 on Linux, so no plugin took memory on an agent");
+        return skipped("no python3 on Linux, so no plugin took memory on an agent");
     }
     let here = Here::start();
     let greedy = faulty(here.dir.path(), "greedy", "takes-memory", "");
@@ -215,13 +210,13 @@ fn networks_for_a_plugin_cannot_name_other_files() {
     use tract_onnx::pb::StringStringEntryProto;
     use tract_onnx::prelude::*;
     if !here_is("python3", &["-V"]) {
-        return loudly_skipped("there is no python3, so no plugin was sent a hostile network");
+        return skipped("there is no python3, so no plugin was sent a hostile network");
     }
     let here = Here::start();
     let meter = faulty(here.dir.path(), "meter", "", "");
     let agent = agent(&here, &[&meter]);
     let model = network(8);
-    let onnx = tract_onnx::onnx().proto_model_for_read(&mut &*model.onnx().unwrap());
+    let onnx = tract_onnx::onnx().proto_model_for_read(&mut model.onnx().unwrap());
     let mut onnx = onnx.unwrap();
     let tensor = &mut onnx.graph.as_mut().unwrap().initializer[0];
     tensor.raw_data.clear();
@@ -271,7 +266,7 @@ fn onnxruntime_on_an_agent() {
     let line = bespoke::device::Profile::read(&profile).unwrap();
     let python = line.command_line().unwrap().words()[0].clone();
     if !here_is(&python, &["-c", "import onnxruntime"]) {
-        return loudly_skipped("Python lacks onnxruntime, so it did not measure on an agent");
+        return skipped("Python lacks onnxruntime, so it did not measure on an agent");
     }
     let here = Here::start();
     let facts = Command::new(AGENT)

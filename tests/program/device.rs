@@ -75,7 +75,7 @@ fn a_device_is_made_listed_and_named_where_an_engine_is() {
         &format!("bespoke measure {SPACE} --repeat -n 3 --engine devices/board.toml"),
     ));
     assert!(
-        out.contains("3 architectures measured twice: too few for a ranking"),
+        out.contains("\nboard: 3 architectures measured twice: too few for a ranking"),
         "{out}{err}"
     );
 
@@ -91,6 +91,41 @@ fn a_device_is_made_listed_and_named_where_an_engine_is() {
     let again = run(dir, "bespoke device new other");
     assert_eq!(again.status.code(), Some(2));
     assert!(said(&again).1.contains("is already there"));
+}
+
+#[test]
+fn a_profiles_limits_bind_the_engines_in_the_program() {
+    let place = workplace();
+    let dir = place.path();
+    std::fs::create_dir_all(dir.join("devices")).unwrap();
+    let profile = |limits: &str| {
+        let head =
+            "name = \"small\"\nengines = [\"tract\", \"flex\"]\nconnection.kind = \"local\"\n";
+        let text = format!("{head}[limits]\n{limits}\n");
+        std::fs::write(dir.join("devices/small.toml"), text).unwrap();
+    };
+    for (limits, figure) in [
+        ("flash_bytes = 1000", "(1000)"),
+        ("sram_bytes = 1000\nbits = 8", "(1000)"),
+        ("latency_ms = 1e-6", "0.000001"),
+    ] {
+        profile(limits);
+        for engine in ["tract", "flex"] {
+            let line = format!("bespoke measure {SPACE} -n 1 --engine small/{engine}");
+            let output = run(dir, &line);
+            let (_, err) = said(&output);
+            assert_eq!(output.status.code(), Some(2), "{limits}: {err}");
+            let text = err.replace("\n  │ ", " ");
+            let field = limits.split(' ').next().unwrap();
+            for word in ["exceeds the device's limits", engine, field, figure] {
+                assert!(text.contains(word), "{word}: {text}");
+            }
+        }
+    }
+    profile("flash_bytes = 100_000_000\nlatency_ms = 60_000.0");
+    let line = format!("bespoke measure {SPACE} -n 1 --engine small");
+    let output = run(dir, &line);
+    assert!(output.status.success(), "{}", said(&output).1);
 }
 
 #[test]

@@ -248,6 +248,9 @@ fn energy_is_an_objective_where_a_device_has_a_meter() {
     let recorded = events(db, dir.path());
     let evaluated = of_kind(&recorded, "evaluated");
     assert_eq!(evaluated.len(), 4);
+    // Given by its file, it is recorded by its name.
+    let measured = of_kind(&recorded, "measured");
+    assert!(!measured.is_empty() && measured.iter().all(|m| m["engine"] == "meter"));
     for e in &evaluated {
         let mj = e["predictions"]["energy_mj"][0]
             .as_f64()
