@@ -130,7 +130,7 @@ pub fn run(args: Args) -> miette::Result<()> {
     let mut table = comfy_table::Table::new();
     let calibrated = model.is_calibrated();
     table.set_header([
-        &format!("predicted {unit}"),
+        format!("predicted {unit}").as_str(),
         "90 % interval",
         "genotype",
         match calibrated {

@@ -8,6 +8,7 @@ use crate::predict::lens::dot;
 
 impl Posterior {
     /// Probability that the engine optimises graphs before it runs them.
+    #[cfg(test)]
     pub fn optimised(&self) -> f64 {
         let of = |l: &&FittedLens| l.execution == Execution::Optimised;
         self.lenses.iter().filter(of).map(|l| l.weight).sum()

@@ -8,7 +8,7 @@ use super::Measured;
 use crate::predict::basis::{self, Basis};
 use crate::predict::features::Features;
 use crate::predict::posterior::{self, Evidence, HyperPrior};
-use crate::predict::protocol::{family, split};
+use crate::predict::protocol::family;
 use crate::predict::resolution::Resolution;
 use crate::predict::tables::TableSpace;
 
