@@ -180,18 +180,18 @@ fn without_measurements_relative_costs_are_told_with_a_warning() {
     let line = format!(
         "bespoke calibrate pi5 --space {SPACE} --measurements pi5.csv -n 0 --out none.json"
     );
-    let said = stdout(dir, &line);
+    let said = printed(dir, &line);
     assert!(
         said.contains("pi5: 0 measurements") && said.contains("of 12 architectures"),
         "{said}"
     );
     assert!(!said.contains("more measurements"), "{said}");
     let line = format!("bespoke predict --calibration none.json --space {SPACE} @genotypes.txt");
-    assert!(stdout(dir, &line).contains("relative to the first"));
+    assert!(printed(dir, &line).contains("relative to the first"));
     let line = format!(
         "bespoke calibrate pi5 --space {SPACE} --measurements energy.csv --quantity energy -n 0"
     );
-    refused(dir, &line, &["nothing is known of a device's energy"]);
+    refuses(dir, &line, &["nothing is known of a device's energy"]);
 }
 
 #[test]
