@@ -321,6 +321,116 @@ fn memory_is_predicted_from_ten_measurements() {
     ));
 }
 
+#[test]
+fn memory_tells_what_more_measurements_would_bring() {
+    let nets = small_networks(60, 8);
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let bytes: Vec<f64> = nets
+        .iter()
+        .map(|n| {
+            let c = n.costs();
+            let exact = 3e5 + 1.5 * c.peak_activation_bytes as f64 + 2.0 * c.weight_bytes as f64;
+            exact * (1.0 + rng.random_range(-0.03..0.03))
+        })
+        .collect();
+    let gain = |n: usize| {
+        let model = model(Quantity::Memory, &nets[..n], &bytes[..n]).unwrap();
+        let samples: Vec<Sample> = nets[..n]
+            .iter()
+            .zip(&bytes)
+            .map(|(network, value)| Sample {
+                genotype: String::new(),
+                network,
+                value: *value,
+            })
+            .collect();
+        let options = gain::GainOptions::default();
+        model
+            .expected_gain(Predictor::shipped(), &samples, &nets[n..], &options)
+            .unwrap()
+            .unwrap()
+    };
+    let (few, many) = (gain(2), gain(20));
+    for gain in [&few, &many] {
+        assert_eq!((gain.more, gain.next.len()), (5, 5));
+        assert!(
+            gain.error_then <= gain.error_now && gain.ranking <= 1.0,
+            "{gain:?}"
+        );
+    }
+    // Three factors are soon known.
+    let lost = |g: &gain::Gain| g.error_now / g.error_then;
+    assert!(
+        lost(&few) > lost(&many) && lost(&many) < 1.05,
+        "{few:?} {many:?}"
+    );
+    assert_eq!(few, gain(2));
+}
+
+#[test]
+fn without_measurements_known_devices_speak_and_say_so() {
+    let nets = small_networks(40, 14);
+    let unmeasured = model(Quantity::Latency, &[], &[]).unwrap();
+    assert!(!unmeasured.is_calibrated());
+    assert!(matches!(unmeasured.warnings(), [Warning::Unmeasured { devices }] if *devices > 20));
+    let truth = CPU.measure(&nets, 0.0, 0);
+    let estimates: Vec<Estimate> = nets.iter().map(|n| unmeasured.predict(n)).collect();
+    for e in &estimates {
+        assert_eq!(e.notes, [range::Note::Unmeasured]);
+        // No one can know a device's speed to a factor of four.
+        assert!(
+            e.low > 0.0 && e.low < e.value && e.high > 4.0 * e.low,
+            "{e:?}"
+        );
+    }
+    let j = judge(&estimates, &truth).unwrap();
+    assert!(j.agreement.spearman > 0.8, "{j:?}");
+    let text = unmeasured.to_json();
+    let back = DeviceModel::from_json(text.as_bytes(), Path::new("m.json")).unwrap();
+    assert_eq!(back.predict(&nets[3]), estimates[3]);
+    insta::assert_snapshot!(model(Quantity::Memory, &[], &[]).unwrap_err(), @"nothing is known of a device's memory before one is measured: give at least one measurement, better ten");
+}
+
+#[test]
+fn predictions_of_a_batch_are_those_one_by_one() {
+    let measured = table(tables::TableSpace::NasBench201);
+    let latency = measured.latencies("titanx_1");
+    let pairs: Vec<(&Features, f64)> = (0..10)
+        .map(|i| (&measured.features[1500 * i], latency[1500 * i]))
+        .collect();
+    let calibrated = Predictor::shipped()
+        .calibrate(&pairs, &Options::default())
+        .unwrap();
+    let all: Vec<&Features> = measured.features.iter().step_by(50).collect();
+    let batch = calibrated.latencies_ms(&all);
+    assert_eq!(batch.len(), all.len());
+    for (features, batched) in all.iter().zip(batch) {
+        let single = calibrated.latency_ms(*features);
+        assert!((batched / single - 1.0).abs() < 1e-5, "{batched} {single}");
+        assert!((calibrated.predict(*features).latency_ms / single - 1.0).abs() < 1e-9);
+    }
+    assert!(calibrated.latencies_ms(&[]).is_empty());
+}
+
+#[test]
+fn references_tell_whether_the_engine_optimises_graphs() {
+    // On pixel3 (without its family known) it does, on titanx_1 it does not.
+    let measured = table(tables::TableSpace::NasBench201);
+    for (device, optimises) in [("pixel3", true), ("titanx_1", false)] {
+        let predictor = Predictor::shipped().without_family(device);
+        let latency = measured.latencies(device);
+        let rows = predictor.choose_references(&measured.features, 10, 0);
+        assert!(rows.iter().all(|i| !measured.features[*i].is_constant()));
+        let pairs: Vec<(&Features, f64)> = rows
+            .iter()
+            .map(|i| (&measured.features[*i], latency[*i]))
+            .collect();
+        let calibrated = predictor.calibrate(&pairs, &Options::default()).unwrap();
+        let probability = calibrated.posterior.optimised();
+        assert_eq!(probability > 0.5, optimises, "{device}: {probability}");
+    }
+}
+
 fn model_of_constant_memory(nets: &[Network]) -> DeviceModel {
     model(Quantity::Memory, &nets[..10], &[4e6; 10]).unwrap()
 }

@@ -76,7 +76,12 @@ fn kinds(features: &Features) -> Vec<String> {
 impl MeasuredRange {
     pub(super) fn of(networks: &[Features]) -> MeasuredRange {
         let mut range = MeasuredRange {
-            low: [f64::INFINITY; 3],
+            // A file holds no infinity.
+            low: [if networks.is_empty() {
+                0.0
+            } else {
+                f64::INFINITY
+            }; 3],
             high: [0.0; 3],
             kinds: Vec::new(),
         };

@@ -65,7 +65,6 @@ pub fn parquet(columns: &Columns) -> Result<Vec<u8>, ParquetError> {
         writer.close()?;
     }
     group.close()?;
-    file.finish()?;
     file.into_inner()
 }
 

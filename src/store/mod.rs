@@ -229,7 +229,7 @@ impl Store {
         keep: impl FnOnce(&T) -> bool,
     ) -> Result<T, StoreError> {
         let begin = self.location.begin();
-        self.write(async |connection| {
+        let answer = self.write(async |connection| {
             let mut transaction = connection.begin_with(begin).await?;
             let answer = query(&mut transaction).await?;
             match keep(&answer) {
@@ -237,7 +237,24 @@ impl Store {
                 false => transaction.rollback().await?,
             }
             Ok(answer)
-        })
+        });
+        if answer.as_ref().is_err_and(|error| !error.is_locked()) {
+            self.connect_again();
+        }
+        answer
+    }
+
+    /// A new connection for writing in place of one that failed: after a full
+    /// disk or a lost server, the driver takes the old one to be within a
+    /// transaction still.
+    fn connect_again(&self) {
+        if let Some(writer) = &self.writer {
+            let mut writer = lock(writer);
+            // Where it fails too, the next call says why.
+            if let Ok((fresh, _)) = self.runtime.block_on(self.location.writer()) {
+                *writer = fresh;
+            }
+        }
     }
 
     /// The run's key in the database's other tables.

@@ -84,12 +84,12 @@ fn header<'a>(state: &RunState, rows: &[FrontRow]) -> Paragraph<'a> {
             ),
         ]),
         Line::from(format!(
-            "{} on {}, {}, since {} UTC, {}",
+            "since {} UTC, {}, {} on {}, {}",
+            time_text(state.created_ms),
+            duration_text(seconds),
             one_line(&state.header.engine, 30),
             one_line(&state.header.device, 30),
             one_line(&state.header.dataset_name, 30),
-            time_text(state.created_ms),
-            duration_text(seconds)
         ))
         .dim(),
         Line::from(figures),

@@ -156,6 +156,45 @@ fn energy_and_memory_go_the_same_way() {
 }
 
 #[test]
+fn without_measurements_relative_costs_are_told_with_a_warning() {
+    let (dir, _) = workplace();
+    let dir = dir.path();
+    let line = format!("bespoke predict --space {SPACE} @genotypes.txt --json");
+    let output = shell::run(dir, &line);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert!(
+        errors.contains("warning: nothing was measured on this device"),
+        "{errors}"
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    for (index, line) in text.lines().enumerate() {
+        let p: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(p["device"].is_null());
+        assert_eq!(p["notes"][0], "nothing was measured on this device");
+        assert!(p["high"].as_f64().unwrap() > 4.0 * p["low"].as_f64().unwrap());
+        if index == 0 {
+            assert_eq!(p["relative"], 1.0);
+        }
+    }
+    let line = format!(
+        "bespoke calibrate pi5 --space {SPACE} --measurements pi5.csv -n 0 --out none.json"
+    );
+    let said = printed(dir, &line);
+    assert!(
+        said.contains("pi5: 0 measurements") && said.contains("of 12 architectures"),
+        "{said}"
+    );
+    assert!(!said.contains("more measurements"), "{said}");
+    let line = format!("bespoke predict --calibration none.json --space {SPACE} @genotypes.txt");
+    assert!(printed(dir, &line).contains("relative to the first"));
+    let line = format!(
+        "bespoke calibrate pi5 --space {SPACE} --measurements energy.csv --quantity energy -n 0"
+    );
+    refuses(dir, &line, &["nothing is known of a device's energy"]);
+}
+
+#[test]
 fn wrong_files_are_explained_at_their_place() {
     let (dir, _) = workplace();
     let dir = dir.path();
@@ -217,7 +256,7 @@ fn wrong_files_are_explained_at_their_place() {
         refuses(dir, &line, says);
     };
     predict(
-        &model.replacen("\"version\": 2", "\"version\": 9", 1),
+        &model.replacen("\"version\": 3", "\"version\": 9", 1),
         &["changed.json", "version 9"],
     );
     predict(
@@ -240,7 +279,7 @@ fn wrong_files_are_explained_at_their_place() {
         &["`pi5` is no engine of this machine", "--measurements"],
     );
     refuses(dir, "bespoke calibrate tract", &["--space"]);
-    refuses(dir, "bespoke predict a=1", &["--calibration"]);
+    refuses(dir, "bespoke predict a=1", &["--space"]);
     std::fs::write(
         dir.join("my.bespoke"),
         "BESPOKEL\u{7}\0\0\0 and more than a header of bytes!",
