@@ -1,15 +1,25 @@
 #!/bin/sh
-# Builds bespoke-probe for small devices: optimised for size where speed does
-# not matter, across crates, and stripped. Prints where it is and how large.
-# Arguments go to cargo, such as --target aarch64-unknown-linux-gnu.
+# Builds bespoke-probe for small devices: stripped, optimised across crates, and
+# for size wherever speed does not matter, which is everywhere but in tract's
+# kernels. Prints where it is and how large. Arguments go to cargo, such as
+# --target aarch64-unknown-linux-gnu. It takes some ten minutes; the profile is here
+# and not in Cargo.toml because nothing else needs it.
 set -eu
 cd "$(dirname "$0")/.."
-cargo build --profile probe --no-default-features --features agent --bin bespoke-probe \
-    --config 'profile.probe.inherits="release"' \
-    --config 'profile.probe.lto="fat"' \
-    --config 'profile.probe.codegen-units=1' \
-    --config 'profile.probe.strip=true' \
-    --config 'profile.probe.opt-level="s"' \
-    --config 'profile.probe.package."*".opt-level="s"' \
-    "$@"
+profile() {
+    set -- "$@" --config 'profile.probe.inherits="release"'
+    for setting in 'lto="fat"' codegen-units=1 strip=true 'opt-level="s"' \
+        'package."*".opt-level="s"' package.tract-linalg.opt-level=3; do
+        set -- "$@" --config "profile.probe.$setting"
+    done
+    # These are at level 3 in the release profile.
+    for package in tract-core tract-data ndarray smallvec half bytemuck hashbrown \
+        num-integer num-bigint matrixmultiply rayon rayon-core crossbeam-deque \
+        crossbeam-epoch rand rand_chacha chacha20 sha2; do
+        set -- "$@" --config "profile.probe.package.$package.opt-level=\"s\""
+    done
+    cargo build --profile probe --no-default-features --features agent \
+        --bin bespoke-probe "$@"
+}
+profile "$@"
 find "${CARGO_TARGET_DIR:-target}" -path '*probe/bespoke-probe' -exec ls -l {} +

@@ -34,5 +34,11 @@ pub mod store;
 pub mod strategy;
 #[cfg(feature = "predict")]
 pub mod tabular;
+#[cfg(feature = "runs")]
+pub mod top;
+#[cfg(feature = "runs")]
+pub mod web;
 #[cfg(feature = "agent")]
 pub mod wire;
+#[cfg(feature = "predict")]
+pub mod workers;

@@ -136,6 +136,33 @@ fn simulated_microcontrollers_compute_latencies_and_refuse_what_is_too_large() {
     assert!(loading.detail.contains(reason), "{}", loading.detail);
 }
 
+/// docs/plugins.md prints the same table.
+#[test]
+fn the_simulated_microcontroller_is_near_published_boards() {
+    let (line, _) = line("mcu-cortex-m4");
+    let output = std::process::Command::new(&line.words()[0])
+        .arg("plugins/compare_mcu.py")
+        .current_dir(&line.working_dir)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    if error.contains("No module named 'onnx'") {
+        let loud = "\n*** SKIPPED: Python lacks onnx, so no published boards were compared. ***\n";
+        std::io::stderr().write_all(loud.as_bytes()).unwrap();
+        return;
+    }
+    assert!(output.status.success(), "{error}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    // What MLPerf Tiny says of its networks.
+    for macs in ["ResNet-8: 12.50 M", "MobileNetV1: 7.49 M", "DS-CNN: 2.66 M"] {
+        assert!(said.contains(macs), "{said}");
+    }
+    let document = include_str!("../docs/plugins.md");
+    let tables = said.split_once("\n\n").unwrap().1.trim();
+    assert!(document.contains(tables), "{said}");
+}
+
 #[test]
 fn torch() {
     if let Some(report) = conformance("torch", &["torch", "onnx2torch"]) {

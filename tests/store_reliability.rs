@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bespoke::store::{Event, RunHeader, RunId, Store, StoreError};
+use bespoke::store::{Asked, Evaluated, Event, RunHeader, RunId, Store, StoreError, worker_name};
+
+#[cfg(unix)]
+#[path = "store_reliability/server.rs"]
+mod server;
 
 const PART: &str = "BESPOKE_TEST_PART";
 const DATABASE: &str = "BESPOKE_TEST_DATABASE";
@@ -71,6 +75,36 @@ fn plays_its_part() {
             let store = Store::open(database).unwrap();
             println!("\nrun {}", store.create_run(&header()).unwrap());
         }
+        // Takes what nobody has, until every candidate has an outcome.
+        "work" => {
+            let store = Store::open(database).unwrap();
+            let run = store.find_run("latest").unwrap();
+            let name = worker_name();
+            loop {
+                let leased = store.lease_next(&run, &name, Duration::from_millis(500));
+                match leased.unwrap() {
+                    Some(leased) => {
+                        println!("\ntook {}", leased.asked.candidate);
+                        std::thread::sleep(Duration::from_millis(5));
+                        match store.answer(&run, &outcome(&leased.asked)) {
+                            Ok(_) | Err(StoreError::Answered { .. }) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                    None if store.summary(&run).unwrap().evaluated == CANDIDATES => break,
+                    None => std::thread::sleep(Duration::from_millis(20)),
+                }
+            }
+        }
+        // Takes a candidate and is busy with it for ever, renewing nothing.
+        "hang" => {
+            let store = Store::open(database).unwrap();
+            let run = store.find_run("latest").unwrap();
+            // A name from which nothing can be told, as of another machine.
+            let leased = store.lease_next(&run, "elsewhere", Duration::from_millis(500));
+            println!("\ntook {}", leased.unwrap().unwrap().asked.candidate);
+            std::thread::sleep(Duration::from_secs(600));
+        }
         "write" => println!("\nsaid {}", Store::open(database).err().unwrap()),
         "read" => {
             let store = Store::open_read_only(database).unwrap();
@@ -78,6 +112,141 @@ fn plays_its_part() {
             println!("\nread {}", events.len());
         }
         other => panic!("no part is called {other}"),
+    }
+}
+
+const CANDIDATES: u64 = 40;
+
+fn asked(candidate: u64) -> Event {
+    Event::Asked(Asked {
+        candidate,
+        generation: 0,
+        genotype: format!("g={candidate}"),
+        network_hash: format!("{candidate:032x}"),
+        fidelity: 1.0,
+    })
+}
+
+/// What any worker finds of a candidate.
+fn outcome(asked: &Asked) -> Event {
+    let value = 1.0 / (asked.candidate + 2) as f64;
+    Event::Evaluated(Evaluated {
+        candidate: asked.candidate,
+        generation: asked.generation,
+        genotype: asked.genotype.clone(),
+        network_hash: asked.network_hash.clone(),
+        accuracy: value,
+        fidelity: asked.fidelity,
+        curve: serde_json::Value::Null,
+        latency_ms: 10.0 * value,
+        latency_low_ms: 9.0 * value,
+        latency_high_ms: 11.0 * value,
+        predictions: Default::default(),
+        macs: 1000,
+        params: 10,
+        peak_activation_bytes: 100,
+        seconds: 0.005,
+    })
+}
+
+/// Several processes share a run, and some of them die: each candidate has one
+/// outcome in the end.
+fn is_shared_by_processes(database: &Path) {
+    let store = Store::open(database).unwrap();
+    let run = store.create_run(&header()).unwrap();
+    let all: Vec<Event> = (0..CANDIDATES).map(asked).collect();
+    store.append_all(&run, &all).unwrap();
+    let start = |part: &str| child(&this_program(), part, database).spawn().unwrap();
+    // Two that die with a candidate in hand; of one, another machine only sees
+    // that its lease ends.
+    for part in ["hang", "work"] {
+        let mut dying = start(part);
+        let mut lines = BufReader::new(dying.stdout.take().unwrap()).lines();
+        expect(&mut lines, "took ");
+        dying.kill().unwrap();
+        dying.wait().unwrap();
+    }
+    let workers: Vec<Child> = (0..3).map(|_| start("work")).collect();
+    for mut worker in workers {
+        let mut lines = BufReader::new(worker.stdout.take().unwrap()).lines();
+        lines.by_ref().for_each(drop);
+        assert!(worker.wait().unwrap().success());
+    }
+    let events = store.events(&run).unwrap();
+    let mut evaluated: Vec<u64> = events
+        .iter()
+        .filter(|e| matches!(e.event, Event::Evaluated(_)))
+        .filter_map(|e| e.event.candidate())
+        .collect();
+    evaluated.sort_unstable();
+    assert_eq!(evaluated, (0..CANDIDATES).collect::<Vec<_>>());
+    assert!(events.iter().zip(1..).all(|(event, seq)| event.seq == seq));
+}
+
+#[test]
+fn workers_share_a_run_in_a_file_and_survive_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    is_shared_by_processes(&dir.path().join("bespoke.db"));
+}
+
+#[cfg(unix)]
+#[test]
+fn workers_share_a_run_on_a_server_and_survive_each_other() {
+    if let Some(server) = server::Server::start() {
+        is_shared_by_processes(&server.url("postgres"));
+    }
+}
+
+/// A small file system of its own, which is really full.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_named_and_nothing_recorded_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("small");
+    std::fs::create_dir(&place).unwrap();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=600k", "tmpfs"])
+        .arg(&place)
+        .output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        eprintln!("\n*** SKIPPED: a small file system cannot be mounted here ***\n");
+        return;
+    }
+    let filled = std::panic::catch_unwind(|| {
+        let database = place.join("bespoke.db");
+        let store = Store::open(&database).unwrap();
+        let run = store.create_run(&header()).unwrap();
+        let mut kept = 0;
+        let error = loop {
+            match store.append(&run, &note(kept)) {
+                Ok(_) => kept += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
+        assert!(kept > 20);
+        let intact = |store: &Store| {
+            let events = store.events(&run).unwrap();
+            assert_eq!(events.len(), kept + 1);
+            assert_eq!(events[kept].event, note(kept - 1));
+        };
+        intact(&store);
+        drop(store);
+        intact(&Store::open_read_only(&database).unwrap());
+        // With space again, it goes on where it was.
+        let more = Command::new("mount")
+            .args(["-o", "remount,size=4m"])
+            .arg(&place)
+            .status();
+        assert!(more.unwrap().success());
+        let store = Store::open(&database).unwrap();
+        assert_eq!(store.append(&run, &note(kept)).unwrap(), kept as u64 + 2);
+        store.verify().unwrap();
+    });
+    let unmounted = Command::new("umount").arg(&place).status();
+    assert!(unmounted.unwrap().success());
+    if let Err(panic) = filled {
+        std::panic::resume_unwind(panic);
     }
 }
 

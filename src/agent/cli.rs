@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use super::{Agent, AgentError, AgentHome, Limits, ProcessMeasure, engine_names, enrol, worker};
+use super::{
+    Agent, AgentError, AgentHome, Engines, Limits, ProcessMeasure, enrol, scratch_dir, worker,
+};
 use crate::device::DeviceFacts;
 use crate::wire::EnrolToken;
 
@@ -44,12 +46,36 @@ enum Command {
         /// Most time of a measurement, in seconds.
         #[arg(long, value_name = "SECONDS", default_value_t = 900)]
         time: u64,
+        #[command(flatten)]
+        devices: Devices,
     },
-    /// Print what this device says of itself: its engines and facts.
-    Facts,
+    /// Print what this device says of itself: its engines and facts. Plugins are
+    /// started to see whether they do.
+    Facts {
+        #[command(flatten)]
+        devices: Devices,
+    },
     /// The measuring process.
     #[command(hide = true)]
-    Worker,
+    Worker {
+        #[command(flatten)]
+        devices: Devices,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Devices {
+    /// A device profile whose plugin is an engine of this device, under the
+    /// profile's name, or whose limits are those of the engines in this program;
+    /// can be given several times.
+    #[arg(long = "device", value_name = "FILE.toml")]
+    profiles: Vec<PathBuf>,
+}
+
+impl Devices {
+    fn engines(&self) -> Result<Engines, String> {
+        Engines::read(&self.profiles).map_err(|e| e.to_string())
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -61,8 +87,8 @@ struct StateDir {
 }
 
 impl StateDir {
-    fn open(self) -> Result<AgentHome, AgentError> {
-        AgentHome::open(&self.path.unwrap_or_else(AgentHome::default_path))
+    fn path(self) -> PathBuf {
+        self.path.unwrap_or_else(AgentHome::default_path)
     }
 }
 
@@ -77,12 +103,11 @@ pub fn main() -> i32 {
         }
     };
     let outcome = match cli.command {
-        Command::Worker => return worker::run(),
-        Command::Facts => {
-            println!("engines:     {}", engine_names().join(", "));
-            println!("{}", DeviceFacts::collect());
-            return 0;
-        }
+        Command::Worker { devices } => match devices.engines() {
+            Ok(engines) => return worker::run(engines),
+            Err(text) => Err(text),
+        },
+        Command::Facts { devices } => facts(&devices),
         Command::Enrol {
             address,
             token,
@@ -93,7 +118,8 @@ pub fn main() -> i32 {
             cache,
             memory,
             time,
-        } => run(state, cache, memory, Duration::from_secs(time)),
+            devices,
+        } => run(state, cache, memory, Duration::from_secs(time), &devices),
     };
     match outcome {
         Ok(()) => 0,
@@ -113,7 +139,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
 
 fn enrol_here(address: &str, token: &str, state: StateDir) -> Result<(), String> {
     let token: EnrolToken = token.parse()?;
-    let home = state.open().map_err(|e| e.to_string())?;
+    let home = AgentHome::open(&state.path()).map_err(|e| e.to_string())?;
     let device = runtime()?
         .block_on(enrol(&home, address, &token))
         .map_err(|e| e.to_string())?;
@@ -121,9 +147,33 @@ fn enrol_here(address: &str, token: &str, state: StateDir) -> Result<(), String>
     Ok(())
 }
 
-fn run(state: StateDir, cache: u64, memory: Option<u64>, time: Duration) -> Result<(), String> {
+fn facts(devices: &Devices) -> Result<(), String> {
+    let engines = devices.engines()?;
+    for name in engines.names() {
+        let engine = engines.open(&name).map_err(|e| e.to_string())?;
+        let version = engine.and_then(|e| e.version()).unwrap_or_default();
+        println!("{}", format!("engine:      {name} {version}").trim_end());
+    }
+    for (name, limits) in engines.limits() {
+        println!("limits:      {name}: {limits}");
+    }
+    println!("{}", DeviceFacts::collect());
+    Ok(())
+}
+
+fn run(
+    state: StateDir,
+    cache: u64,
+    memory: Option<u64>,
+    time: Duration,
+    devices: &Devices,
+) -> Result<(), String> {
+    let engines = devices.engines()?;
     let text = |e: AgentError| e.to_string();
-    let home = state.open().map_err(text)?;
+    let path = state.path();
+    let home = AgentHome::open(&path).map_err(text)?;
+    let scratch = std::path::absolute(scratch_dir(&path))
+        .map_err(|e| format!("where is its directory? {e}"))?;
     let enrolment = home.enrolment().map_err(|e| e.to_string())?;
     let enrolment = enrolment.ok_or_else(|| text(AgentError::NotEnrolled))?;
     let program = std::env::current_exe().map_err(|e| format!("where is this program? {e}"))?;
@@ -137,7 +187,7 @@ fn run(state: StateDir, cache: u64, memory: Option<u64>, time: Duration) -> Resu
     };
     let cache = home.cache(cache << 20).map_err(|e| e.to_string())?;
     runtime()?.block_on(async {
-        let measure = ProcessMeasure::new(program, limits);
+        let measure = ProcessMeasure::new(program, limits).with(engines, scratch);
         let mut agent = Agent::new(enrolment, Some(home), cache, measure).echo();
         tokio::select! {
             ended = agent.run() => match ended {

@@ -2,6 +2,7 @@
 //! agent holds (a measurement that runs, an outcome that was not acknowledged)
 //! outlives connections; what it was fetching goes on where it stopped.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
 
 use super::{AgentHome, Enrolment};
-use crate::device::DeviceFacts;
+use crate::device::{DeviceFacts, Limits};
 use crate::wire::{
     BlobStore, Channel, Digest, Failure, FileError, FromAgent, Greeting, Hello, Job, MAX_FRAME,
     Outcome, PATIENCE, Partial, Refusal, ToAgent, VERSION, WireError, connect, is_name, plain,
@@ -53,6 +54,11 @@ pub enum AgentError {
 /// What measures; tests and load tests bring their own.
 pub trait Measure: Send {
     fn engines(&self) -> Vec<String>;
+
+    /// What networks must not exceed, by engine.
+    fn limits(&self) -> BTreeMap<String, Limits> {
+        BTreeMap::new()
+    }
 
     fn facts(&self) -> DeviceFacts;
 
@@ -192,6 +198,7 @@ impl<M: Measure> Agent<M> {
         let hello = Hello {
             agent: env!("CARGO_PKG_VERSION").into(),
             engines: self.measure.engines(),
+            limits: self.measure.limits(),
             facts: self.measure.facts(),
             holding: self.holding.job(),
         };

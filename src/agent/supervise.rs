@@ -1,6 +1,8 @@
-//! Keeps the measuring process within its limits: it is given a job, and ended
-//! when the job takes too long or too much memory.
+//! Keeps the measuring process, and the plugins below it, within their limits:
+//! it is given a job, and ended with them when the job takes too long or too much
+//! memory.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -11,8 +13,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
 use super::worker::Request;
-use super::{Measure, engine_names};
-use crate::device::DeviceFacts;
+use super::{Engines, Measure};
+use crate::device::{self, DeviceFacts, ProcessTree};
 use crate::wire::{Failure, Job, MAX_FRAME, Outcome};
 
 /// How often a measuring process's memory is looked at: seldom enough not to
@@ -23,20 +25,34 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub time: Duration,
-    /// Of the measuring process, where the system tells it.
+    /// Of the measuring process with its plugins, where the system tells it.
     pub memory_bytes: u64,
 }
 
 /// Measures in a process of its own, which is kept from job to job: its
 /// reference network is then always the same one.
 pub struct ProcessMeasure {
-    program: PathBuf,
+    start: Arc<Start>,
     limits: Limits,
     idle: Arc<Mutex<Option<Worker>>>,
 }
 
+/// How to start the measuring process.
+#[derive(Debug, Clone)]
+struct Start {
+    program: PathBuf,
+    engines: Engines,
+    /// For the files that plugins are given.
+    scratch: PathBuf,
+}
+
+/// What plugins need of the agent's environment to be found; the rest is not
+/// theirs to see. A profile adds what else its plugin wants.
+const ENVIRONMENT: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "BESPOKE_PYTHON", "LANG"];
+
 struct Worker {
     child: Child,
+    has_plugins: bool,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
@@ -45,16 +61,35 @@ impl ProcessMeasure {
     /// `program worker` is the measuring process.
     pub fn new(program: PathBuf, limits: Limits) -> Self {
         ProcessMeasure {
-            program,
+            start: Arc::new(Start {
+                program,
+                engines: Engines::default(),
+                scratch: PathBuf::new(),
+            }),
             limits,
             idle: Arc::default(),
         }
+    }
+
+    /// With the engines of the owner's profiles. `scratch`, an absolute path, is
+    /// the directory in which plugins find their files; it is emptied.
+    pub fn with(mut self, engines: Engines, scratch: PathBuf) -> Self {
+        self.start = Arc::new(Start {
+            engines,
+            scratch,
+            ..(*self.start).clone()
+        });
+        self
     }
 }
 
 impl Measure for ProcessMeasure {
     fn engines(&self) -> Vec<String> {
-        engine_names()
+        self.start.engines.names()
+    }
+
+    fn limits(&self) -> BTreeMap<String, device::Limits> {
+        self.start.engines.limits()
     }
 
     fn facts(&self) -> DeviceFacts {
@@ -62,13 +97,13 @@ impl Measure for ProcessMeasure {
     }
 
     fn start(&mut self, job: &Job, file: PathBuf) -> JoinHandle<Outcome> {
-        let (idle, program, limits) = (self.idle.clone(), self.program.clone(), self.limits);
+        let (idle, start, limits) = (self.idle.clone(), self.start.clone(), self.limits);
         let job = job.clone();
         tokio::spawn(async move {
             let kept = idle.lock().unwrap_or_else(|e| e.into_inner()).take();
             let worker = match kept {
                 Some(worker) => Ok(worker),
-                None => Worker::spawn(&program),
+                None => start.worker(),
             };
             let mut worker = match worker {
                 Ok(worker) => worker,
@@ -90,11 +125,23 @@ impl Measure for ProcessMeasure {
     }
 }
 
-impl Worker {
-    fn spawn(program: &std::path::Path) -> std::io::Result<Self> {
-        let mut child = Command::new(program)
-            .arg("worker")
-            .env_clear()
+impl Start {
+    fn worker(&self) -> std::io::Result<Worker> {
+        let mut command = Command::new(&self.program);
+        command.arg("worker").env_clear();
+        let has_plugins = self.engines.has_plugins();
+        if has_plugins {
+            // What an earlier one left when it was ended.
+            let _ = std::fs::remove_dir_all(&self.scratch);
+            std::fs::create_dir_all(&self.scratch)?;
+            let kept = ENVIRONMENT.into_iter();
+            command.envs(kept.filter_map(|name| Some((name, std::env::var_os(name)?))));
+            command.env("TMPDIR", &self.scratch);
+        }
+        for path in self.engines.paths() {
+            command.arg("--device").arg(path);
+        }
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -105,9 +152,12 @@ impl Worker {
             input: child.stdin.take().ok_or_else(pipe)?,
             output: BufReader::new(child.stdout.take().ok_or_else(pipe)?),
             child,
+            has_plugins,
         })
     }
+}
 
+impl Worker {
     async fn measure(
         &mut self,
         job: Job,
@@ -133,7 +183,8 @@ impl Worker {
                     if Instant::now() >= deadline {
                         return Err(Failure::TimedOut { limit_s: limit.as_secs_f64() });
                     }
-                    if pid.and_then(resident).is_some_and(|b| b > limits.memory_bytes) {
+                    let used = pid.and_then(|pid| memory(pid, self.has_plugins));
+                    if used.is_some_and(|bytes| bytes > limits.memory_bytes) {
                         let limit_mib = limits.memory_bytes >> 20;
                         return Err(Failure::Memory { limit_mib });
                     }
@@ -157,6 +208,43 @@ impl Worker {
             },
         }
     }
+}
+
+impl Drop for Worker {
+    /// Ends its process and, before it is gone and they are nobody's, those below.
+    fn drop(&mut self) {
+        if let Some(pid) = self.child.id().filter(|_| self.has_plugins) {
+            let below = ProcessTree::below(pid);
+            let _ = self.child.start_kill();
+            below.kill();
+        }
+    }
+}
+
+/// Memory in use by a process and, if asked, those below it, in bytes.
+fn memory(pid: u32, with_children: bool) -> Option<u64> {
+    let mut sum = resident(pid)?;
+    if with_children {
+        for child in children(pid) {
+            sum += memory(child, true).unwrap_or(0);
+        }
+    }
+    Some(sum)
+}
+
+/// The processes that a process has started, where the system tells; reading them
+/// from there costs less than a look at all processes.
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let mut children = Vec::new();
+    for task in tasks.into_iter().flatten().flatten() {
+        let list = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        children.extend(
+            list.split_whitespace()
+                .filter_map(|pid| pid.parse::<u32>().ok()),
+        );
+    }
+    children
 }
 
 /// Memory that a process has in use, in bytes; `None` where the system does not

@@ -14,7 +14,7 @@ use crate::predict::device_model::{DeviceModel, Origin, Sample};
 use crate::predict::gain::GainOptions;
 use crate::predict::judge::{Ceiling, Judgement, by_name, ceiling, judge};
 use crate::predict::{Features, Predictor, Quantity, measurements};
-use crate::search::{ENGINES, EngineError, Setup, pool, probe};
+use crate::search::{ENGINES, EngineError, Setup, engine_name, pool, probe};
 use crate::space::{Architecture, Space};
 
 pub const EXAMPLES: &str = "\
@@ -49,6 +49,14 @@ pub struct Args {
     heldout: usize,
     #[command(flatten)]
     source: Source,
+    /// Calibrate from the measurements of DEVICE in a recorded run (`bespoke runs
+    /// import` makes one of a file): first letters of its id, its name, or
+    /// `latest`.
+    #[arg(long, value_name = "RUN", conflicts_with = "measurements")]
+    run: Option<String>,
+    /// Database of runs, for --run: a file, or postgres://USER:PASSWORD@HOST/DATABASE.
+    #[arg(long, value_name = "FILE", default_value = "runs/bespoke.db")]
+    db: PathBuf,
     /// Measure with longer warm-ups, tighter intervals and more passes.
     #[arg(long, conflicts_with = "measurements")]
     thorough: bool,
@@ -194,6 +202,51 @@ pub fn sentence(j: &Judgement, ceiling: Option<&Ceiling>) -> String {
     text
 }
 
+/// What a run measured on a device or engine.
+fn recorded(db: &Path, run: &str, device: &str, space: &Space) -> miette::Result<Vec<Row>> {
+    let store = super::runs::open_to_read(db)?;
+    let state = store.state(&store.find_run(run)?)?;
+    if state.header.space_hash != space.hash() {
+        miette::bail!(
+            help = "give the file that the run was recorded with",
+            "run {} is of another space than {}",
+            state.id,
+            space.name()
+        );
+    }
+    let mine = state.measurements.iter().filter(|m| m.engine == device);
+    let rows: Vec<Row> = mine
+        .enumerate()
+        .map(|(index, m)| {
+            let place = format!("run {}, measurement {}", state.id, index + 1);
+            let architecture = space
+                .parse_genotype(&m.genotype)
+                .wrap_err_with(|| place.clone())?;
+            Ok(Row {
+                network: network(space, &architecture, false)?,
+                place,
+                genotype: m.genotype.clone(),
+                value: m.median_ms,
+            })
+        })
+        .collect::<miette::Result<_>>()?;
+    if rows.is_empty() {
+        let mut engines: Vec<&str> = state.measurements.iter().map(|m| &*m.engine).collect();
+        engines.sort_unstable();
+        engines.dedup();
+        miette::bail!(
+            help = "name one of them as DEVICE",
+            "run {} measured nothing on `{device}`; it measured on {}",
+            state.id,
+            match engines.is_empty() {
+                true => "no device".to_owned(),
+                false => engines.join(", "),
+            }
+        );
+    }
+    Ok(rows)
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -211,15 +264,21 @@ pub fn run(mut args: Args) -> miette::Result<()> {
             "--space FILE.space is missing: the space whose architectures are measured"
         ),
     };
+    // A profile's file is reached by its path and recorded by the profile's name.
+    let reach = args.device.clone();
+    if args.source.measurements.is_none() {
+        args.device = engine_name(&reach)?;
+    }
     let space = Space::load(&space_path)?;
     if args.source.measurements.is_none() && !args.choose {
         // The engines here are given networks without what computes nothing.
         args.source.as_written = false;
     }
     let predictor = Predictor::open(args.predictor.as_deref())?;
-    let file = match &args.source.measurements {
-        Some(path) => Some(args.source.rows(path, &space)?),
-        None => None,
+    let file = match (&args.source.measurements, &args.run) {
+        (Some(path), _) => Some(args.source.rows(path, &space)?),
+        (None, Some(run)) => Some(recorded(&args.db, run, &args.device, &space)?),
+        (None, None) => None,
     };
     if args.choose {
         return choose(&args, &space, &predictor, file.as_deref().unwrap_or(&[]));
@@ -238,7 +297,7 @@ pub fn run(mut args: Args) -> miette::Result<()> {
             let ceiling = ceiling(&repeats);
             (rows, references, ceiling)
         }
-        None => measured_here(&args, &space, &predictor)?,
+        None => measured_here(&args, &reach, &space, &predictor)?,
     };
     let seen: Vec<&Row> = references.iter().map(|i| &rows[*i]).collect();
     let unseen: Vec<&Row> = (0..rows.len())
@@ -342,7 +401,12 @@ pub fn number(value: f64) -> String {
 type Measured = (Vec<Row>, Vec<usize>, Option<Ceiling>);
 
 /// Measures on an engine of this machine or of a device with an agent: the chosen first, then the unseen.
-fn measured_here(args: &Args, space: &Space, predictor: &Predictor) -> miette::Result<Measured> {
+fn measured_here(
+    args: &Args,
+    reach: &str,
+    space: &Space,
+    predictor: &Predictor,
+) -> miette::Result<Measured> {
     let quantity = args.source.quantity;
     if quantity != Quantity::Latency {
         miette::bail!(
@@ -362,7 +426,7 @@ fn measured_here(args: &Args, space: &Space, predictor: &Predictor) -> miette::R
         true => Protocol::thorough(),
         false => Protocol::quick(),
     };
-    let mut probe = match probe(&args.device, &setup) {
+    let mut probe = match probe(reach, &setup) {
         Err(EngineError::Unknown { name, devices }) => miette::bail!(
             help = "a device with an agent is DEVICE/ENGINE, such as pi5/tract; for one measured by other means give --measurements FILE.csv; --choose prints which architectures to measure",
             "`{name}` is no engine of this machine (they are {}) and no device with a profile (they are {devices})",

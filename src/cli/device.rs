@@ -135,14 +135,7 @@ fn show(name: &str) -> miette::Result<()> {
     text += &format!("engines:     {}\n", profile.engines.join(", "));
     text += &format!("reached by:  {}\n", reached(&profile));
     let limits = profile.limits;
-    let absent = || "none".to_string();
-    let bytes = |b: Option<u64>| b.map_or_else(absent, crate::report::bytes_text);
-    text += &format!(
-        "limits:      latency {}, SRAM {}, flash {}\n",
-        limits.latency_ms.map_or_else(absent, |l| format!("{l} ms")),
-        bytes(limits.sram_bytes),
-        bytes(limits.flash_bytes)
-    );
+    text += &format!("limits:      {limits}\n");
     let facts = match profile.command_line() {
         None => DeviceFacts::collect(),
         Some(line) => {
@@ -231,7 +224,7 @@ fn new(name: &str, dir: &Path) -> miette::Result<()> {
          argv = [\"{{python}}\", \"plugins/probe_{name}.py\"]\n\
          # Longest time for one answer.\n\
          timeout_s = 60\n\n\
-         # Limits are optional; the plugin is told them.\n\
+         # Limits are optional; networks beyond them fail, and the plugin is told them.\n\
          # [limits]\n\
          # latency_ms = 10.0\n\
          # sram_bytes = 262144\n\

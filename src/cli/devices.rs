@@ -145,8 +145,13 @@ async fn show(client: &mut Client, device: &str, json: bool) -> miette::Result<(
         super::print(&format!("{json}\n"));
         return Ok(());
     }
+    let limits: String = d
+        .limits
+        .iter()
+        .map(|(engine, limits)| format!("limits:      {engine}: {limits}\n"))
+        .collect();
     super::print(&format!(
-        "device:      {}\nstate:       {}\nkey:         {}\nagent:       {}\nengines:     {}\n\
+        "device:      {}\nstate:       {}\nkey:         {}\nagent:       {}\nengines:     {}\n{limits}\
          queued:      {}\nmeasured:    {} ({} failed)\n{}\n",
         d.name,
         state(d),

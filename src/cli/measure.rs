@@ -12,7 +12,7 @@ use crate::device::{
     Deployable, Measurement, Probe, Protocol, RunOptions, Warning, median, spearman,
 };
 use crate::network::Network;
-use crate::search::{Report, Setup, anew, probe, survey_on};
+use crate::search::{Report, Setup, anew, engine_name, probe, survey_on};
 use crate::space::{Architecture, Space};
 
 pub const EXAMPLES: &str = "\
@@ -191,6 +191,7 @@ pub fn measure(args: MeasureArgs) -> miette::Result<()> {
         },
         cores: args.cores.clone(),
     };
+    let engine = engine_name(&args.engine)?;
     // A probe of its own for each round: a repeat starts from nothing.
     let round = |seed: u64| -> miette::Result<Vec<Measurement>> {
         let name = match args.repeat {
@@ -200,7 +201,7 @@ pub fn measure(args: MeasureArgs) -> miette::Result<()> {
         let mut probe = probe(&name, &setup)?;
         measure_all(
             probe.as_mut(),
-            &args.engine,
+            &engine,
             &space,
             &architectures,
             &protocol,
@@ -239,7 +240,7 @@ pub fn measure(args: MeasureArgs) -> miette::Result<()> {
             });
         let line = format!(
             "{}: {} architectures measured twice: {told}, gap median {:.1} %, greatest {:.1} %\n",
-            args.engine,
+            engine,
             agreement.architectures,
             100.0 * agreement.median_gap,
             100.0 * agreement.max_gap
@@ -254,6 +255,12 @@ pub fn measure(args: MeasureArgs) -> miette::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Milliseconds with four digits that say something.
+fn figure(ms: f64) -> String {
+    let digits = (3 - ms.log10().floor() as i32).clamp(4, 9) as usize;
+    format!("{ms:.digits$}")
 }
 
 fn print_table(
@@ -279,12 +286,12 @@ fn print_table(
     for (index, ((architecture, network), m)) in architectures.iter().zip(measured).enumerate() {
         let (low, high) = m.summary.ci95_ms;
         let mut row = vec![
-            format!("{:.4}", m.median_ms()),
-            format!("{low:.4} to {high:.4}"),
-            format!("{:.4}", m.summary.p95_ms),
+            figure(m.median_ms()),
+            format!("{} to {}", figure(low), figure(high)),
+            figure(m.summary.p95_ms),
         ];
         if let Some(again) = again {
-            row.push(format!("{:.4}", again[index].median_ms()));
+            row.push(figure(again[index].median_ms()));
         }
         let absent = || "absent".to_string();
         row.extend([

@@ -10,14 +10,18 @@ pub mod calibrate;
 pub mod device;
 pub mod devices;
 pub mod measure;
+pub mod packaging;
 pub mod predict;
 pub mod predictor;
 mod progress;
 pub mod proxies;
+pub mod report;
 pub mod runs;
 pub mod search;
 pub mod serve;
 pub mod space;
+pub mod top;
+pub mod web;
 
 use clap::Parser;
 
@@ -50,6 +54,12 @@ enum Command {
     Devices(devices::Args),
     /// Browse and export recorded runs.
     Runs(runs::Args),
+    /// Show runs in a browser: fronts, networks, live progress, devices.
+    Web(web::Args),
+    /// Show a run on the terminal while it goes on.
+    Top(top::Args),
+    /// Write a run as one HTML file to send to a colleague.
+    Report(report::Args),
     /// Predict latency, energy or memory on a calibrated device.
     Predict(predict::Args),
     /// Meta-train the predictor, judge it, or show what it knows.
@@ -61,6 +71,10 @@ enum Command {
         #[command(subcommand)]
         command: Bench,
     },
+    /// Print completions for a shell.
+    Completions(packaging::Completions),
+    /// Print the manual page, or write one for every command.
+    Man(packaging::Man),
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -94,6 +108,9 @@ pub fn main() -> i32 {
         Command::Serve(args) => serve::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Runs(args) => runs::run(args),
+        Command::Web(args) => web::run(args),
+        Command::Top(args) => top::run(args),
+        Command::Report(args) => report::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Predictor(args) => predictor::run(args),
         Command::Proxies(args) => proxies::run(args),
@@ -103,6 +120,8 @@ pub fn main() -> i32 {
             Bench::Proxies(args) => bench_proxies::run(args),
             Bench::Agents(args) => bench_agents::run(args),
         },
+        Command::Completions(args) => packaging::completions(args),
+        Command::Man(args) => packaging::man(args),
     };
     match outcome {
         Ok(()) => 0,

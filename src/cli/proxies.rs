@@ -1,6 +1,7 @@
 //! `bespoke proxies`: scores of untrained architectures.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -80,6 +81,9 @@ pub(super) struct How {
     backend: Backend,
 }
 
+/// How often a log says how far it is.
+const LOGGED: usize = 10;
+
 /// The registry's names, for `--help` too.
 fn by_name() -> impl TypedValueParser<Value = Proxy> {
     let names = ALL.iter().map(|p| PossibleValue::new(p.name).help(p.about));
@@ -126,7 +130,17 @@ impl How {
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} left {eta}");
         let bar =
             ProgressBar::new(networks.len() as u64).with_style(style.expect("a valid template"));
-        let scores = score_many(networks, many, &device, &|| bar.inc(1));
+        let done = AtomicUsize::new(0);
+        let scores = score_many(networks, many, &device, &|| {
+            bar.inc(1);
+            let (before, all) = (done.fetch_add(1, Ordering::Relaxed), networks.len());
+            let reached = |n: usize| n * LOGGED / all;
+            // Where nobody watches a bar, a log says how far it is.
+            if bar.is_hidden() && reached(before + 1) > reached(before) {
+                let seconds = bar.elapsed().as_secs_f64();
+                eprintln!("scored {} of {all} after {seconds:.0} s", before + 1);
+            }
+        });
         bar.finish_and_clear();
         Ok(scores)
     }

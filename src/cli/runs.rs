@@ -1,23 +1,27 @@
-//! `bespoke runs`: what the database holds, for people and for programs. The
-//! commands only read. Data goes to stdout, as a table, JSON or CSV; anything
-//! said about it goes to stderr.
+//! `bespoke runs`: what the database holds, for people and for programs. Data
+//! goes to stdout, as a table, JSON or CSV; anything said about it goes to
+//! stderr. Only `delete`, `gc` and `import` change anything.
 
 mod export;
+mod import;
+mod keep;
+mod list;
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use miette::{IntoDiagnostic, WrapErr};
 use serde_json::json;
 
 use crate::report;
-use crate::store::{RunFilter, RunState, RunSummary, Status, Store};
+use crate::store::{RunState, RunSummary, Store, StoreError};
+use crate::strategy::{Constraint, Metric};
 
 /// Browse and export recorded runs.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Database of runs.
+    /// Database of runs: a file, or postgres://USER:PASSWORD@HOST/DATABASE.
     #[arg(
         long,
         global = true,
@@ -32,23 +36,20 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List runs, the latest first.
-    List {
-        /// Only runs whose name contains this text.
-        #[arg(long)]
-        name: Option<String>,
-        /// Only runs with this status.
-        #[arg(long)]
-        status: Option<StatusArg>,
-        /// Only the latest N runs.
-        #[arg(long, value_name = "N")]
-        limit: Option<usize>,
-        #[command(flatten)]
-        format: Format,
-    },
+    List(list::ListArgs),
     /// Show what is known of a run.
     Show {
         /// First letters of the run's id, its name, or `latest`.
         run: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare runs by their fronts, and in what they were set up differently.
+    Compare {
+        /// Two or more runs.
+        #[arg(value_name = "RUN", num_args = 2.., required = true)]
+        runs: Vec<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -70,14 +71,49 @@ enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Write a run's events, tables and artefacts into a directory.
+    /// Print a run's best candidates by one metric, within limits.
+    Best {
+        /// First letters of the run's id, its name, or `latest`.
+        run: String,
+        /// accuracy, latency_ms, latency_ms@ENGINE, energy_mj, memory, macs or
+        /// params.
+        #[arg(long, value_name = "METRIC", default_value = "accuracy")]
+        by: Metric,
+        /// A limit such as `latency_ms <= 20`; may be repeated.
+        #[arg(long = "constraint", value_name = "LIMIT")]
+        within: Vec<Constraint>,
+        /// How many.
+        #[arg(short = 'n', long, default_value_t = 1)]
+        number: usize,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Write a run's events, tables (CSV and Parquet), an Optuna study and its
+    /// artefacts into a directory.
     Export {
         /// First letters of the run's id, its name, or `latest`.
         run: String,
         /// Directory to write into; made where there is none.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
+    /// Record measurements made elsewhere as a run.
+    Import(import::ImportArgs),
+    /// Delete runs for good.
+    Delete(keep::DeleteArgs),
+    /// Remove files that no run refers to and give free space back.
+    Gc(keep::GcArgs),
+    /// Read everything and check that it is whole.
+    Verify {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what is the matter with a database, and save what can be read.
+    Doctor(keep::DoctorArgs),
 }
 
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -88,25 +124,6 @@ struct Format {
     /// Print CSV.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum StatusArg {
-    Running,
-    Interrupted,
-    Finished,
-    Failed,
-}
-
-impl From<StatusArg> for Status {
-    fn from(status: StatusArg) -> Self {
-        match status {
-            StatusArg::Running => Status::Running,
-            StatusArg::Interrupted => Status::Interrupted,
-            StatusArg::Finished => Status::Finished,
-            StatusArg::Failed => Status::Failed,
-        }
-    }
 }
 
 /// Runs a `bespoke runs` command.
@@ -124,40 +141,54 @@ fn is_broken_pipe(error: &miette::Report) -> bool {
         .is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
 }
 
+/// Opens a database for reading; one of an older version is brought up to date.
+pub(super) fn open_to_read(db: &Path) -> Result<Store, StoreError> {
+    match Store::open_read_only(db) {
+        Err(StoreError::OlderSchema { .. }) => {
+            drop(open_to_write(db)?);
+            Store::open_read_only(db)
+        }
+        other => other,
+    }
+}
+
+/// Opens a database, saying where a copy of an older one was put.
+pub(super) fn open_to_write(db: &Path) -> Result<Store, StoreError> {
+    let store = Store::open(db)?;
+    if let Some((backup, version)) = store.backup() {
+        eprintln!(
+            "the database was of version {version}; a copy of it as it was is {}",
+            backup.display()
+        );
+    }
+    Ok(store)
+}
+
 /// Does the work; data goes to `out`.
 fn execute(args: Args, out: &mut dyn Write) -> miette::Result<()> {
-    let store = Store::open_read_only(&args.db)?;
+    let db = &args.db;
+    let state_of = |store: &Store, run: &str| -> Result<RunState, StoreError> {
+        store.state(&store.find_run(run)?)
+    };
     match args.command {
-        Command::List {
-            name,
-            status,
-            limit,
-            format,
-        } => {
-            let runs = store.runs(&RunFilter {
-                name,
-                status: status.map(Status::from),
-                limit,
-            })?;
-            if runs.is_empty() {
-                eprintln!("no run matches in {}", args.db.display());
-            }
-            let text = match format {
-                Format { json: true, .. } => {
-                    pretty(&runs.iter().map(run_json).collect::<Vec<_>>())?
-                }
-                Format { csv: true, .. } => report::runs_csv(&runs),
-                _ if runs.is_empty() => return Ok(()),
-                _ => report::runs_table(&runs),
-            };
-            print(out, &text)
-        }
+        Command::List(args) => list::list(&open_to_read(db)?, &args, out),
         Command::Show { run, json } => {
+            let store = open_to_read(db)?;
             let id = store.find_run(&run)?;
             let state = store.state(&id)?;
             match json {
                 true => print(out, &pretty(&state_json(&store.summary(&id)?, &state))?),
                 false => print(out, &report::run_summary(&state)),
+            }
+        }
+        Command::Compare { runs, json } => {
+            let store = open_to_read(db)?;
+            let states = runs.iter().map(|run| state_of(&store, run));
+            let states: Vec<RunState> = states.collect::<Result<_, _>>()?;
+            let comparison = report::compare(&states);
+            match json {
+                true => print(out, &pretty(&comparison)?),
+                false => print(out, &report::comparison_table(&comparison)),
             }
         }
         Command::Front {
@@ -167,9 +198,12 @@ fn execute(args: Args, out: &mut dyn Write) -> miette::Result<()> {
             plot,
             format,
         } => {
-            let state = store.state(&store.find_run(&run)?)?;
+            let store = open_to_read(db)?;
+            let run = store.find_run(&run)?;
+            let state = store.front_state(&run)?;
             if let Some(path) = plot {
-                write_plot(&state, max_latency_ms, &path)?;
+                // Every candidate is drawn.
+                write_plot(&store.state(&run)?, max_latency_ms, &path)?;
             }
             let mut rows = match &engine {
                 Some(engine) => {
@@ -182,21 +216,55 @@ fn execute(args: Args, out: &mut dyn Write) -> miette::Result<()> {
             if rows.is_empty() {
                 eprintln!("the front of run {} is empty", state.id);
             }
-            let text = match format {
-                Format { json: true, .. } => pretty(&rows)?,
-                Format { csv: true, .. } => report::front_csv(&rows),
-                _ if rows.is_empty() => return Ok(()),
-                _ => report::front_table(&rows),
-            };
-            print(out, &text)
+            print_rows(out, &rows, format)
         }
-        Command::Export { run, out } => {
+        Command::Best {
+            run,
+            by,
+            within,
+            number,
+            format,
+        } => {
+            let store = open_to_read(db)?;
+            let state = state_of(&store, &run)?;
+            let query = report::Query { by, within, number };
+            let rows = report::best_rows(&state, &query);
+            if rows.is_empty() {
+                eprintln!("no candidate of run {} keeps the limits", state.id);
+            }
+            print_rows(out, &rows, format)
+        }
+        Command::Export { run, out: to, json } => {
+            let store = open_to_read(db)?;
             let id = store.find_run(&run)?;
-            let written = export::export(&store, &id, &out)?;
-            eprintln!("wrote {written} files of run {id} to {}", out.display());
+            let written = export::export(&store, &id, &to)?;
+            if json {
+                let written = json!({"run": id, "files": written, "out": to});
+                print(out, &pretty(&written)?)?;
+            }
+            eprintln!("wrote {written} files of run {id} to {}", to.display());
             Ok(())
         }
+        Command::Import(args) => import::import(db, &args, out),
+        Command::Delete(args) => keep::delete(db, &args, out),
+        Command::Gc(args) => keep::gc(db, &args, out),
+        Command::Verify { json } => keep::verify(db, json, out),
+        Command::Doctor(args) => keep::doctor(db, &args, out),
     }
+}
+
+fn print_rows(
+    out: &mut dyn Write,
+    rows: &[report::FrontRow],
+    format: Format,
+) -> miette::Result<()> {
+    let text = match format {
+        Format { json: true, .. } => pretty(&rows)?,
+        Format { csv: true, .. } => report::front_csv(rows),
+        _ if rows.is_empty() => return Ok(()),
+        _ => report::front_table(rows),
+    };
+    print(out, &text)
 }
 
 fn check_engine(state: &RunState, engine: &str) -> miette::Result<()> {

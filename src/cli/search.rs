@@ -8,7 +8,7 @@ use miette::{IntoDiagnostic, WrapErr};
 use super::progress::Progress;
 use crate::model::Backend;
 use crate::report::{PlotOptions, front_rows, front_svg, front_table};
-use crate::search::{Experiment, Search, Start};
+use crate::search::{Experiment, LEASE, Search, Start};
 use crate::strategy::{Constraint, Fidelities, Kind, Metric, Rule};
 
 /// Flags override the experiment file, which overrides the defaults.
@@ -20,7 +20,15 @@ pub struct Args {
     /// Go on with a recorded run: first letters of its id, or `latest`.
     #[arg(long, value_name = "RUN", conflicts_with = "experiment")]
     resume: Option<String>,
-    /// Database of runs.
+    /// Help a search that another process runs, on this machine or, where the
+    /// database is on a server, on another: train what it asks for until it ends.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["experiment", "resume"])]
+    join: Option<String>,
+    /// How long this process keeps a candidate without a sign of life, before
+    /// another may take it over.
+    #[arg(long, value_name = "SECONDS", default_value_t = LEASE.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    lease: u64,
+    /// Database of runs: a file, or postgres://USER:PASSWORD@HOST/DATABASE.
     #[arg(long, value_name = "FILE", default_value = "runs/bespoke.db")]
     db: PathBuf,
     /// Where to write the plot and the trained networks
@@ -161,14 +169,27 @@ pub fn run(args: Args) -> miette::Result<()> {
         eprintln!("stopping after the current step; once more to stop at once");
     });
     let started = std::time::Instant::now();
-    let start = match &args.resume {
-        Some(run) => Start::Resume(run.clone()),
-        None => Start::New(Box::new(args.experiment()?)),
+    let start = match (&args.resume, &args.join) {
+        (Some(run), _) => Start::Resume(run.clone()),
+        (None, Some(run)) => Start::Join(run.clone()),
+        (None, None) => Start::New {
+            experiment: Box::new(args.experiment()?),
+            file: args.experiment.clone(),
+        },
     };
     let mut progress = Progress::default();
     let mut show = |report: crate::search::Report<'_>| progress.show(report);
-    let search = Search::open(start, args.db.clone(), &STOP, &mut show)?;
+    let mut search = Search::open(start, args.db.clone(), &STOP, &mut show)?;
+    search.set_lease(std::time::Duration::from_secs(args.lease));
+    if let Some(threads) = args.threads {
+        search.set_threads(threads);
+    }
     let run = search.run_id().clone();
+    if args.join.is_some() {
+        let recorded = search.help()?;
+        eprintln!("helped run {run} with {recorded} evaluations");
+        return Ok(());
+    }
     let limit = search.experiment().max_latency_ms;
     let (state, store) = search.finish()?;
     let rows = front_rows(&state);

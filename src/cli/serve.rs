@@ -66,7 +66,7 @@ pub fn run(args: Args) -> miette::Result<()> {
 }
 
 /// Resolves when the process is asked to end.
-async fn stopped() {
+pub(super) async fn stopped() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

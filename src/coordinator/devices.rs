@@ -218,6 +218,7 @@ impl Core {
             state: d.state(),
             agent: d.hello.agent.clone(),
             engines: d.hello.engines.clone(),
+            limits: d.hello.limits.clone(),
             facts: d.hello.facts.clone(),
             queued: d.queue.len(),
             measured: d.measured,

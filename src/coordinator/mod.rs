@@ -16,6 +16,7 @@ mod leases;
 pub mod load;
 mod record;
 mod remote;
+mod reports;
 mod server;
 mod shared;
 
@@ -24,9 +25,10 @@ pub use core::{Core, Settings, Standing};
 pub use devices::TokenStep;
 pub use home::{Admin, Home, HomeError};
 pub use journal::{Journal, JournalError, Location};
-pub use leases::{Connected, Next, Step};
+pub use leases::{Connected, Next};
 pub use record::Record;
 pub use remote::{RemoteProbe, split_name};
+pub use reports::Step;
 pub use server::{Server, ServerError, ServerOptions};
 
 #[cfg(test)]

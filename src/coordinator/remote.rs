@@ -9,9 +9,9 @@ use tokio::runtime::Runtime;
 
 use super::{Admin, Client, ClientError};
 use crate::device::{
-    Deployable, DeviceFacts, Measurement, Probe, ProbeError, Protocol, RunOptions,
+    Deployable, DeviceFacts, Limits, Measurement, Probe, ProbeError, Protocol, RunOptions,
 };
-use crate::network::onnx::{OnnxOptions, export};
+use crate::network::onnx::{Batch, OnnxOptions, export};
 use crate::wire::{Digest, JobSpec, Outcome, Refusal};
 
 /// How long a device may be away, or the coordinator not answer, before a
@@ -42,6 +42,8 @@ pub struct RemoteProbe {
     engine: String,
     series: String,
     options: RunOptions,
+    /// The engine's, once the device has said them.
+    limits: Option<Limits>,
     /// How often each network was asked for: each pass is another measurement.
     passes: HashMap<Digest, u32>,
     away: Duration,
@@ -77,6 +79,7 @@ impl RemoteProbe {
             engine: engine.into(),
             series: series.into(),
             options,
+            limits: None,
             passes: HashMap::new(),
             away: AWAY,
         };
@@ -96,7 +99,18 @@ impl RemoteProbe {
                 info.engines.join(", ")
             )));
         }
+        probe.limits = told(&info, &probe.engine);
         Ok(probe)
+    }
+
+    /// What its owner allows on the engine; nothing is known of a device that was
+    /// not there yet.
+    fn limits(&mut self) -> Result<Limits, ProbeError> {
+        if self.limits.is_none() {
+            let info = self.info().map_err(|e| self.error(e))?;
+            self.limits = told(&info, &self.engine);
+        }
+        Ok(self.limits.unwrap_or_default())
     }
 
     /// Gives up on a device that is away for so long.
@@ -178,6 +192,12 @@ impl RemoteProbe {
     }
 }
 
+/// An engine's limits, where the device has been here.
+fn told(info: &crate::wire::DeviceInfo, engine: &str) -> Option<Limits> {
+    let known = !info.engines.is_empty();
+    known.then(|| info.limits.get(engine).copied().unwrap_or_default())
+}
+
 /// Asks over the present connection; `None` where the device is away too long.
 async fn ask_once(
     client: &mut Option<Client>,
@@ -225,8 +245,17 @@ impl Probe for RemoteProbe {
         protocol: &Protocol,
     ) -> Result<Measurement, ProbeError> {
         protocol.check()?;
-        // Under a fixed name, so that equal networks are equal files.
-        let onnx = export(model.network(), model.weights(), &OnnxOptions::default())?;
+        let batch = self.options.batch;
+        let engine = self.engine.clone();
+        let fits = |limits: Limits| limits.check_size(&engine, model.network(), batch);
+        fits(self.limits()?)?;
+        // Under a fixed name, so that equal networks are equal files; without
+        // unknown shapes, as a deployment would fix them.
+        let options = OnnxOptions {
+            batch: Batch::Fixed(batch),
+            ..OnnxOptions::default()
+        };
+        let onnx = export(model.network(), model.weights(), &options)?;
         let digest = Digest::of(&onnx);
         let pass = self.passes.entry(digest).or_insert(0);
         let spec = JobSpec {
@@ -242,11 +271,15 @@ impl Probe for RemoteProbe {
             series: self.series.clone(),
         };
         *pass += 1;
-        match self.outcome(&spec, &onnx)? {
-            Outcome::Measured(report) => {
-                report.measurement(&spec.network, spec.engine, &spec.options)
-            }
-            Outcome::Failed(failure) => Err(failure.into_error(&self.device)),
-        }
+        let report = match self.outcome(&spec, &onnx)? {
+            Outcome::Measured(report) => report,
+            Outcome::Failed(failure) => return Err(failure.into_error(&self.device)),
+        };
+        // A device that came only now has said its limits only now.
+        let limits = self.limits()?;
+        fits(limits)?;
+        let measured = report.measurement(&spec.network, spec.engine, &spec.options)?;
+        limits.check_latency(&engine, measured.median_ms())?;
+        Ok(measured)
     }
 }

@@ -263,12 +263,24 @@ impl Measurement {
         self.pass_gap().is_some_and(|gap| gap > PASS_TOLERANCE)
     }
 
-    /// Sums up the passes that count.
-    fn summarise(&mut self) -> Result<(), ProbeError> {
+    /// Whether a pass agrees with the fastest; where none does, all count.
+    fn counts(&self) -> impl Fn(&Pass) -> bool + use<> {
         let medians = self.passes.iter().map(|p| p.median_ms);
         let fastest = medians.fold(f64::INFINITY, f64::min);
         let all = self.is_unconfirmed();
-        let counts = |p: &Pass| all || p.median_ms <= fastest * (1.0 + PASS_TOLERANCE);
+        move |p| all || p.median_ms <= fastest * (1.0 + PASS_TOLERANCE)
+    }
+
+    /// Medians, in ms, of the passes that count.
+    pub(super) fn counted_ms(&self) -> Vec<f64> {
+        let counts = self.counts();
+        let counted = self.passes.iter().filter(|p| counts(p));
+        counted.map(|p| p.median_ms).collect()
+    }
+
+    /// Sums up the passes that count.
+    fn summarise(&mut self) -> Result<(), ProbeError> {
+        let counts = self.counts();
         let mut rest = self.samples_ms.as_slice();
         let mut samples = Vec::new();
         for pass in &self.passes {
@@ -278,9 +290,9 @@ impl Measurement {
             }
             rest = later;
         }
-        let counted: Vec<Pass> = self.passes.iter().copied().filter(counts).collect();
-        let medians: Vec<f64> = counted.iter().map(|p| p.median_ms).collect();
-        let drifts: Vec<f64> = counted.iter().filter_map(|p| p.drift).collect();
+        let counted = self.passes.iter().filter(|p| counts(p));
+        let drifts: Vec<f64> = counted.filter_map(|p| p.drift).collect();
+        let medians = self.counted_ms();
         self.summary = Summary::of(&samples)?;
         self.summary.median_ms = median(&medians);
         for pass in medians {

@@ -9,6 +9,7 @@ mod energy;
 mod engine;
 mod error;
 mod facts;
+mod limits;
 mod measurement;
 mod memory;
 mod observation;
@@ -16,6 +17,7 @@ mod peak_memory;
 mod pin;
 pub mod plugin;
 mod probe;
+mod process_tree;
 mod profile;
 mod protocol;
 mod reference;
@@ -30,6 +32,7 @@ pub use energy::EnergyMeter;
 pub use engine::{Deployable, Engine, RunOptions, Session};
 pub use error::ProbeError;
 pub use facts::DeviceFacts;
+pub use limits::Limits;
 pub use measurement::{
     DRIFT_TOLERANCE, INTERRUPTION_RATIO, Measurement, OUTLIER_TOLERANCE, PASS_TOLERANCE, Pass,
     WIDTH_TOLERANCE, Warning,
@@ -40,7 +43,8 @@ pub use peak_memory::{MemoryWatch, PeakMemory};
 pub use pin::{PinError, pin_this_process};
 pub use plugin::{PluginEngine, PluginFailure};
 pub use probe::{LocalProbe, Probe, measure, observe};
-pub use profile::{Connection, Limits, Profile, ProfileError};
+pub use process_tree::ProcessTree;
+pub use profile::{Connection, Profile, ProfileError};
 pub use protocol::{FEWEST_SAMPLES, Protocol};
 pub use reference::Reference;
 pub use stats::{OUTLIER_Z, Summary, median, median_ci95, spearman};

@@ -2,8 +2,9 @@
 //! probe measures on this machine, through whichever engine it is given.
 
 use super::{
-    Clock, Deployable, DeviceFacts, EnergyMeter, Engine, Measurement, MemoryWatch, MonotonicClock,
-    Observation, ProbeError, Protocol, Reference, RunOptions, Session, median, trace::trace,
+    Clock, Deployable, DeviceFacts, EnergyMeter, Engine, Limits, Measurement, MemoryWatch,
+    MonotonicClock, Observation, ProbeError, Protocol, Reference, RunOptions, Session, median,
+    trace::trace,
 };
 
 /// Energy is the mean of as many runs as fill this time: counters move in
@@ -115,6 +116,7 @@ fn energy_mj(
 pub struct LocalProbe {
     engine: Box<dyn Engine>,
     options: RunOptions,
+    limits: Limits,
     clock: Box<dyn Clock>,
     reference: Option<Reference>,
 }
@@ -129,9 +131,17 @@ impl LocalProbe {
         LocalProbe {
             engine,
             options,
+            limits: Limits::default(),
             clock,
             reference: None,
         }
+    }
+
+    /// Networks beyond these are failures: by their size before they are loaded,
+    /// by their latency once it is known.
+    pub fn limited(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
     }
 }
 
@@ -150,6 +160,9 @@ impl Probe for LocalProbe {
         protocol: &Protocol,
     ) -> Result<Measurement, ProbeError> {
         let engine = self.engine.as_ref();
+        let name = engine.name();
+        let batch = self.options.batch;
+        self.limits.check_size(&name, model.network(), batch)?;
         let clock = self.clock.as_ref();
         if self.reference.is_none() && !engine.is_simulated() {
             self.reference = Some(Reference::load(engine, protocol, clock)?);
@@ -166,6 +179,8 @@ impl Probe for LocalProbe {
             // It went with its process.
             self.reference = None;
         }
-        measured
+        let measured = measured?;
+        self.limits.check_latency(&name, measured.median_ms())?;
+        Ok(measured)
     }
 }

@@ -7,18 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Limits;
 use super::plugin::CommandLine;
-
-/// What a network must not exceed on the device. Absent limits do not limit.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    pub latency_ms: Option<f64>,
-    /// For activations.
-    pub sram_bytes: Option<u64>,
-    /// For weights.
-    pub flash_bytes: Option<u64>,
-}
 
 /// How to reach a device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,18 +185,8 @@ impl Profile {
                 ));
             }
         }
-        let limits = &self.limits;
-        if limits
-            .latency_ms
-            .is_some_and(|l| !(l.is_finite() && l > 0.0))
-        {
-            return Err(("limits.latency_ms", "must be a positive number"));
-        }
-        if limits.sram_bytes == Some(0) {
-            return Err(("limits.sram_bytes", "must be at least 1"));
-        }
-        if limits.flash_bytes == Some(0) {
-            return Err(("limits.flash_bytes", "must be at least 1"));
+        if let Some(problem) = self.limits.problem() {
+            return Err(problem);
         }
         Ok(())
     }

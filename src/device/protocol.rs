@@ -46,8 +46,17 @@ pub struct Protocol {
     /// How often a list of networks is gone through, each time in a new order.
     pub passes: usize,
     /// How often at most, going again through those networks whose fastest pass
-    /// no other confirms.
+    /// no other confirms, or through all of them where passes differ much.
     pub max_passes: usize,
+    /// Standard error, as a fraction, that the passes should leave of a latency:
+    /// loaded anew a network lies elsewhere in memory, which alone can be worth
+    /// some percent, and no number of samples of one pass tells it.
+    #[serde(default = "target_pass_error")]
+    pub target_pass_error: f64,
+}
+
+fn target_pass_error() -> f64 {
+    Protocol::quick().target_pass_error
 }
 
 impl Protocol {
@@ -69,6 +78,7 @@ impl Protocol {
             reference_every_ms: 10.0,
             passes: 2,
             max_passes: 5,
+            target_pass_error: 0.015,
         }
     }
 
@@ -84,7 +94,8 @@ impl Protocol {
             min_sampling_ms: 500.0,
             budget_ms: 2_000.0,
             passes: 3,
-            max_passes: 7,
+            max_passes: 9,
+            target_pass_error: 0.0075,
             ..Self::quick()
         }
     }
@@ -101,6 +112,7 @@ impl Protocol {
             ("budget_ms", self.budget_ms),
             ("min_sample_ms", self.min_sample_ms),
             ("reference_every_ms", self.reference_every_ms),
+            ("target_pass_error", self.target_pass_error),
         ] {
             require(value.is_finite() && value > 0.0, field, positive)?;
         }

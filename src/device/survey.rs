@@ -2,7 +2,7 @@
 //! through several times, each time in another order: what the device did at
 //! some moment then falls on different networks, and what the passes disagree
 //! about is the noise of the whole procedure. Networks on which they disagree
-//! much are measured again.
+//! much are measured again, and all of them where the noise is great.
 
 use std::ops::ControlFlow;
 
@@ -50,7 +50,8 @@ pub struct Survey {
 }
 
 /// Measures every network `protocol.passes` times in orders drawn from `seed`,
-/// then those whose fastest pass no other confirms again, up to
+/// then again those whose fastest pass no other confirms, and all of them until
+/// their standard error is `protocol.target_pass_error`, up to
 /// `protocol.max_passes` times. `on_each` is told after each; it may stop the
 /// survey.
 ///
@@ -70,10 +71,14 @@ pub fn measure_many(
         models.iter().map(|_| None).collect();
     let mut step = 0;
     for pass in 0..protocol.max_passes {
+        let noise = pass_noise(&results);
+        let unsettled = |m: &Measurement| {
+            noise / (m.counted_ms().len() as f64).sqrt() > protocol.target_pass_error
+        };
         let mut order: Vec<usize> = (0..models.len())
             .filter(|index| match &results[*index] {
                 None => true,
-                Some(Ok(m)) => pass < protocol.passes || m.is_unconfirmed(),
+                Some(Ok(m)) => pass < protocol.passes || m.is_unconfirmed() || unsettled(m),
                 // Not worth the time of another pass.
                 Some(Err(_)) => false,
             })
@@ -109,6 +114,28 @@ pub fn measure_many(
     })
 }
 
+/// Standard deviation of a single pass over a network, as a fraction of its
+/// latency: from the median gap between two passes in a row, over all networks, for
+/// two or three passes of one tell too little and some passes are disturbed.
+fn pass_noise(results: &[Option<Result<Measurement, ProbeError>>]) -> f64 {
+    let mut gaps = Vec::new();
+    for measurement in results.iter().flatten().flatten() {
+        for pair in measurement.passes.windows(2) {
+            gaps.push(gap(pair[0].median_ms, pair[1].median_ms));
+        }
+    }
+    match gaps.is_empty() {
+        true => 0.0,
+        // The median of |a - b| for two normal values of deviation one.
+        false => median(&gaps) / 0.954,
+    }
+}
+
+/// |a - b| over their mean.
+fn gap(a: f64, b: f64) -> f64 {
+    (a - b).abs() / ((a + b) / 2.0)
+}
+
 fn repeatability(results: &[Result<Measurement, ProbeError>]) -> Option<Repeatability> {
     let (first, second): (Vec<f64>, Vec<f64>) = results
         .iter()
@@ -119,11 +146,8 @@ fn repeatability(results: &[Result<Measurement, ProbeError>]) -> Option<Repeatab
     if first.is_empty() {
         return None;
     }
-    let gaps: Vec<f64> = first
-        .iter()
-        .zip(&second)
-        .map(|(a, b)| (a - b).abs() / ((a + b) / 2.0))
-        .collect();
+    let pairs = first.iter().zip(&second);
+    let gaps: Vec<f64> = pairs.map(|(a, b)| gap(*a, *b)).collect();
     Some(Repeatability {
         spearman: spearman(&first, &second),
         median_gap: median(&gaps),

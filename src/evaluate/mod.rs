@@ -16,7 +16,7 @@ use crate::model::ModelError;
 use crate::network::{Shape, Weights};
 
 pub use accuracy::accuracy;
-pub use many::{TrainJob, in_parallel, train_many};
+pub use many::{TrainJob, train_many};
 pub use train::train;
 
 /// How to train. The defaults are tuned for small networks and a few epochs.

@@ -174,16 +174,6 @@ fn side_by_side_equals_one_after_another() {
 }
 
 #[test]
-fn results_of_parallel_work_are_in_order() {
-    assert_eq!(
-        in_parallel(20, 3, |i| i * i),
-        (0..20).map(|i| i * i).collect::<Vec<_>>()
-    );
-    assert_eq!(in_parallel(2, 1, |_| rayon::current_num_threads()), [1, 1]);
-    assert!(in_parallel(0, 4, |i| i).is_empty());
-}
-
-#[test]
 fn a_break_cancels() {
     let data = limited(100);
     let net = cell_network(10);

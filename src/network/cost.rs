@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::precision::packed_bytes;
-use super::{Network, Node, Op, Tally};
+use super::{Network, Node, Op, Precision, Tally};
 
 /// Costs for one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,12 @@ impl Network {
     }
 
     pub fn costs(&self) -> Costs {
+        self.costs_within(Precision::FLOAT.weights)
+    }
+
+    /// As [`costs`](Self::costs), on a device that stores no number in more than
+    /// so many bits: what a node carries in more is narrowed to them.
+    pub fn costs_within(&self, bits: u8) -> Costs {
         let (mut macs, mut params, mut weight_bytes) = (0, 0, 0);
         let mut buffers: Vec<Buffer> = Vec::with_capacity(self.nodes().len());
         for (index, node) in self.nodes().iter().enumerate() {
@@ -52,11 +58,11 @@ impl Network {
             // One operator's counts are bounded, those of very many are not.
             macs = tally.macs.saturating_add(macs);
             params += tally.params;
-            weight_bytes += packed_bytes(tally.params, node.precision.weights);
+            weight_bytes += packed_bytes(tally.params, node.precision.weights.min(bits));
             for input in node.inputs.as_slice() {
                 buffers[input.0].last_reader = index;
             }
-            let bits = node.precision.activations;
+            let bits = node.precision.activations.min(bits);
             buffers.push(Buffer {
                 bytes: packed_bytes(node.shape.elements() as u64, bits),
                 workspace: packed_bytes(tally.workspace, bits),

@@ -5,7 +5,8 @@
 use serde::Serialize;
 
 use super::units::time_text;
-use crate::store::{FrontMember, Outcome, RunState, RunSummary};
+use crate::store::{FrontMember, RunState, RunSummary};
+use crate::strategy::Metric;
 
 /// A member of the front: predicted beside measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -26,14 +27,26 @@ pub struct FrontRow {
     /// 95 % confidence interval of the measured median.
     pub measured_low_ms: Option<f64>,
     pub measured_high_ms: Option<f64>,
+    /// Of an inference on the front's engine, with the 90 % interval, where
+    /// the search calibrated energies.
+    pub predicted_energy_mj: Option<f64>,
+    pub predicted_energy_low_mj: Option<f64>,
+    pub predicted_energy_high_mj: Option<f64>,
+    /// Where the engine has a meter.
+    pub measured_energy_mj: Option<f64>,
     pub macs: u64,
     pub params: u64,
     pub peak_activation_bytes: u64,
 }
 
-impl From<&FrontMember<'_>> for FrontRow {
-    fn from(member: &FrontMember<'_>) -> Self {
+impl FrontRow {
+    /// A member of the front of `engine`, where none is given of the run's own.
+    pub(super) fn of(member: &FrontMember<'_>, engine: Option<&str>) -> Self {
         let e = member.evaluated;
+        let energy = Metric::Energy {
+            device: engine.map(str::to_owned),
+        };
+        let energy = e.predictions.get(&energy.to_string());
         FrontRow {
             candidate: e.candidate,
             genotype: e.genotype.clone(),
@@ -47,6 +60,12 @@ impl From<&FrontMember<'_>> for FrontRow {
             measured_ms: member.measured.map(|m| m.median_ms),
             measured_low_ms: member.measured.map(|m| m.ci95_ms[0]),
             measured_high_ms: member.measured.map(|m| m.ci95_ms[1]),
+            predicted_energy_mj: energy.map(|e| e[0]),
+            predicted_energy_low_mj: energy.map(|e| e[1]),
+            predicted_energy_high_mj: energy.map(|e| e[2]),
+            measured_energy_mj: member
+                .measured
+                .and_then(|m| m.measurement["energy_mj"].as_f64()),
             macs: e.macs,
             params: e.params,
             peak_activation_bytes: e.peak_activation_bytes,
@@ -56,12 +75,15 @@ impl From<&FrontMember<'_>> for FrontRow {
 
 /// The run's Pareto front, the fastest first.
 pub fn front_rows(state: &RunState) -> Vec<FrontRow> {
-    state.front().iter().map(FrontRow::from).collect()
+    let front = state.front();
+    front.iter().map(|m| FrontRow::of(m, None)).collect()
 }
 
 /// The front on one of the run's engines, the fastest first.
 pub fn front_rows_on(state: &RunState, engine: &str) -> Vec<FrontRow> {
-    state.front_on(engine).iter().map(FrontRow::from).collect()
+    let device = (engine != state.header.engine).then_some(engine);
+    let front = state.front_on(engine);
+    front.iter().map(|m| FrontRow::of(m, device)).collect()
 }
 
 /// The front as CSV with a header line.
@@ -80,121 +102,15 @@ pub fn front_csv(rows: &[FrontRow]) -> String {
             "measured_ms",
             "measured_low_ms",
             "measured_high_ms",
+            "predicted_energy_mj",
+            "predicted_energy_low_mj",
+            "predicted_energy_high_mj",
+            "measured_energy_mj",
             "macs",
             "params",
             "peak_activation_bytes",
         ],
         rows,
-    )
-}
-
-/// One line for each candidate, whatever became of it.
-#[derive(Debug, Default, Serialize)]
-struct CandidateRow<'a> {
-    candidate: u64,
-    generation: Option<u64>,
-    status: &'static str,
-    genotype: &'a str,
-    network_hash: Option<&'a str>,
-    accuracy: Option<f64>,
-    predicted_ms: Option<f64>,
-    predicted_low_ms: Option<f64>,
-    predicted_high_ms: Option<f64>,
-    macs: Option<u64>,
-    params: Option<u64>,
-    peak_activation_bytes: Option<u64>,
-    seconds: Option<f64>,
-    cause: Option<&'a str>,
-}
-
-/// Every candidate of a run as CSV with a header line.
-pub fn candidates_csv(state: &RunState) -> String {
-    let rows: Vec<CandidateRow> = state
-        .candidates
-        .values()
-        .map(|c| {
-            let common = CandidateRow {
-                candidate: c.id,
-                generation: c.generation,
-                status: "pending",
-                genotype: &c.genotype,
-                network_hash: c.network_hash.as_deref(),
-                ..CandidateRow::default()
-            };
-            match &c.outcome {
-                Outcome::Pending => common,
-                Outcome::Failed { cause } => CandidateRow {
-                    status: "failed",
-                    cause: Some(cause),
-                    ..common
-                },
-                Outcome::Evaluated(e) => CandidateRow {
-                    status: "evaluated",
-                    accuracy: Some(e.accuracy),
-                    predicted_ms: Some(e.latency_ms),
-                    predicted_low_ms: Some(e.latency_low_ms),
-                    predicted_high_ms: Some(e.latency_high_ms),
-                    macs: Some(e.macs),
-                    params: Some(e.params),
-                    peak_activation_bytes: Some(e.peak_activation_bytes),
-                    seconds: Some(e.seconds),
-                    ..common
-                },
-            }
-        })
-        .collect();
-    to_csv(
-        &[
-            "candidate",
-            "generation",
-            "status",
-            "genotype",
-            "network_hash",
-            "accuracy",
-            "predicted_ms",
-            "predicted_low_ms",
-            "predicted_high_ms",
-            "macs",
-            "params",
-            "peak_activation_bytes",
-            "seconds",
-            "cause",
-        ],
-        &rows,
-    )
-}
-
-/// Every measurement of a run as CSV with a header line; the raw samples are
-/// in the run's events.
-pub fn measurements_csv(state: &RunState) -> String {
-    let rows: Vec<_> = state
-        .measurements
-        .iter()
-        .map(|m| {
-            let [low, high] = m.ci95_ms;
-            let purpose = m.purpose.name();
-            (
-                &m.genotype,
-                &m.network_hash,
-                purpose,
-                &m.engine,
-                m.median_ms,
-                low,
-                high,
-            )
-        })
-        .collect();
-    to_csv(
-        &[
-            "genotype",
-            "network_hash",
-            "purpose",
-            "engine",
-            "median_ms",
-            "ci95_low_ms",
-            "ci95_high_ms",
-        ],
-        &rows,
     )
 }
 

@@ -22,7 +22,7 @@ const STYLE: TableStyle = {
 };
 
 /// A table whose columns named in `numeric` are aligned to the right.
-fn table(header: &[&str], numeric: &[usize], rows: Vec<Vec<String>>) -> String {
+pub(super) fn table(header: &[&str], numeric: &[usize], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table
         .load_style(STYLE)
@@ -37,13 +37,13 @@ fn table(header: &[&str], numeric: &[usize], rows: Vec<Vec<String>>) -> String {
     table.trim_fmt()
 }
 
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
 }
 
-fn shown<T>(value: Option<T>, how: impl Fn(T) -> String) -> String {
+pub(super) fn shown<T>(value: Option<T>, how: impl Fn(T) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), how)
 }
 
@@ -82,14 +82,19 @@ fn with_interval(middle: f64, low: f64, high: f64) -> String {
     format!("{} [{}, {}]", ms_text(middle), ms_text(low), ms_text(high))
 }
 
-/// The front: measured beside predicted latency, each with its interval.
+/// The front: measured beside predicted latency, each with its interval, and
+/// energies where there are some.
 pub fn front_table(rows: &[FrontRow]) -> String {
+    let predicted_energy = rows.iter().any(|r| r.predicted_energy_mj.is_some());
+    let measured_energy = rows.iter().any(|r| r.measured_energy_mj.is_some());
+    let interval = |middle: Option<f64>, low: Option<f64>, high: Option<f64>| {
+        let all = middle.zip(low).zip(high);
+        shown(all, |((middle, low), high)| {
+            with_interval(middle, low, high)
+        })
+    };
     let lines = rows.iter().map(|row| {
-        let measured = row
-            .measured_ms
-            .zip(row.measured_low_ms)
-            .zip(row.measured_high_ms);
-        vec![
+        let mut line = vec![
             row.candidate.to_string(),
             percent_text(row.accuracy),
             shown(row.test_accuracy, percent_text),
@@ -98,25 +103,41 @@ pub fn front_table(rows: &[FrontRow]) -> String {
                 row.predicted_low_ms,
                 row.predicted_high_ms,
             ),
-            shown(measured, |((middle, low), high)| {
-                with_interval(middle, low, high)
-            }),
+            interval(row.measured_ms, row.measured_low_ms, row.measured_high_ms),
+        ];
+        if predicted_energy {
+            line.push(interval(
+                row.predicted_energy_mj,
+                row.predicted_energy_low_mj,
+                row.predicted_energy_high_mj,
+            ));
+        }
+        if measured_energy {
+            line.push(shown(row.measured_energy_mj, ms_text));
+        }
+        line.extend([
             count_text(row.macs),
             count_text(row.params),
             bytes_text(row.peak_activation_bytes),
-        ]
+        ]);
+        line
     });
-    let header = [
+    let mut header = vec![
         "candidate",
         "val. %",
         "test %",
         "predicted ms",
         "measured ms",
-        "MACs",
-        "params",
-        "memory",
     ];
-    table(&header, &[0, 1, 2, 3, 4, 5, 6, 7], lines.collect())
+    if predicted_energy {
+        header.push("predicted mJ");
+    }
+    if measured_energy {
+        header.push("measured mJ");
+    }
+    header.extend(["MACs", "params", "memory"]);
+    let numeric: Vec<usize> = (0..header.len()).collect();
+    table(&header, &numeric, lines.collect())
 }
 
 /// Everything about a run that fits a screen or two.

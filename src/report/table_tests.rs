@@ -1,5 +1,5 @@
 use super::*;
-use crate::report::{candidates_csv, front_csv, measurements_csv, runs_csv};
+use crate::report::{candidate_columns, front_csv, front_rows_on, measurement_columns, runs_csv};
 use crate::store::test_data::{evaluated, every_event, header, measured};
 use crate::store::{Event, Trained, Writer};
 use crate::store::{Recorded, RunFilter, RunState, Store};
@@ -55,10 +55,10 @@ fn the_front_as_a_table() {
 #[test]
 fn the_front_as_csv() {
     insta::assert_snapshot!(front_csv(&front_rows(&sample())), @"
-    candidate,genotype,network_hash,accuracy,trained_accuracy,test_accuracy,predicted_ms,predicted_low_ms,predicted_high_ms,measured_ms,measured_low_ms,measured_high_ms,macs,params,peak_activation_bytes
-    3,g3,00000000000000000000000000000003,0.9123,,,0.482,0.4338,0.5783999999999999,0.5,0.49,0.515,1000003,25000,100352
-    4,g4,00000000000000000000000000000004,0.9711,,,1.96,1.764,2.352,4.0,3.92,4.12,1000004,25000,100352
-    6,g6,00000000000000000000000000000006,0.9832,0.9871,0.98625,12.5,11.25,15.0,13.1,12.838,13.493,1000006,25000,100352
+    candidate,genotype,network_hash,accuracy,trained_accuracy,test_accuracy,predicted_ms,predicted_low_ms,predicted_high_ms,measured_ms,measured_low_ms,measured_high_ms,predicted_energy_mj,predicted_energy_low_mj,predicted_energy_high_mj,measured_energy_mj,macs,params,peak_activation_bytes
+    3,g3,00000000000000000000000000000003,0.9123,,,0.482,0.4338,0.5783999999999999,0.5,0.49,0.515,,,,,1000003,25000,100352
+    4,g4,00000000000000000000000000000004,0.9711,,,1.96,1.764,2.352,4.0,3.92,4.12,,,,,1000004,25000,100352
+    6,g6,00000000000000000000000000000006,0.9832,0.9871,0.98625,12.5,11.25,15.0,13.1,12.838,13.493,,,,,1000006,25000,100352
     ");
     assert_eq!(front_csv(&[]).lines().count(), 1);
 }
@@ -77,18 +77,63 @@ fn the_front_as_json() {
 }
 
 #[test]
+fn energies_stand_in_the_front_where_there_are_some() {
+    let mut state = sample();
+    let metered = |mut e: crate::store::Evaluated| {
+        e.predictions = [
+            ("energy_mj".to_string(), [2.5, 2.0, 3.0]),
+            ("energy_mj@flex".to_string(), [7.0, 6.0, 8.0]),
+            ("latency_ms@flex".to_string(), [9.0, 8.0, 10.0]),
+        ]
+        .into();
+        e
+    };
+    let mut measurement = measured("g3", Purpose::Front, 0.51);
+    measurement.measurement = serde_json::json!({ "energy_mj": 2.25 });
+    for event in [
+        Event::Evaluated(metered(evaluated(3, 0.9123, 0.482))),
+        Event::Measured(measurement),
+    ] {
+        state.apply(Recorded {
+            seq: 99,
+            at_ms: 0,
+            event,
+        });
+    }
+    let rows = front_rows(&state);
+    assert_eq!(rows[0].predicted_energy_mj, Some(2.5));
+    let table = front_table(&rows);
+    let line = table
+        .lines()
+        .find(|l| l.contains("2.50 [2.00, 3.00]"))
+        .unwrap();
+    assert!(
+        table.contains("predicted mJ   measured mJ") && line.contains("2.25"),
+        "{table}"
+    );
+    assert!(front_csv(&rows).contains(",2.5,2.0,3.0,2.25,"));
+    // On another engine its own, of which nothing was measured.
+    let other = &front_rows_on(&state, "flex")[0];
+    assert_eq!(
+        (other.predicted_energy_high_mj, other.measured_energy_mj),
+        (Some(8.0), None)
+    );
+    assert!(!front_table(&front_rows(&sample())).contains("mJ"));
+}
+
+#[test]
 fn candidates_and_measurements_as_csv() {
-    insta::assert_snapshot!(candidates_csv(&sample()), @"
-    candidate,generation,status,genotype,network_hash,accuracy,predicted_ms,predicted_low_ms,predicted_high_ms,macs,params,peak_activation_bytes,seconds,cause
-    1,0,pending,g1,aa,,,,,,,,,
-    2,,failed,g2,,,,,,,,,,the loss became NaN in epoch 1
-    3,0,evaluated,g3,00000000000000000000000000000003,0.9123,0.482,0.4338,0.5783999999999999,1000003,25000,100352,3.25,
-    4,0,evaluated,g4,00000000000000000000000000000004,0.9711,1.96,1.764,2.352,1000004,25000,100352,3.25,
-    5,0,evaluated,g5,00000000000000000000000000000005,0.9042,1.3,1.1700000000000002,1.56,1000005,25000,100352,3.25,
-    6,0,evaluated,g6,00000000000000000000000000000006,0.9832,12.5,11.25,15.0,1000006,25000,100352,3.25,
+    insta::assert_snapshot!(candidate_columns(&sample()).csv(), @"
+    candidate,generation,status,genotype,network_hash,accuracy,predicted_ms,predicted_low_ms,predicted_high_ms,macs,params,peak_activation_bytes,seconds,cause,fidelity,latency_ms@pi5,latency_ms@pi5_low,latency_ms@pi5_high
+    1,0,pending,g1,aa,,,,,,,,,,0.5,,,
+    2,,failed,g2,,,,,,,,,,the loss became NaN in epoch 1,1.0,,,
+    3,0,evaluated,g3,00000000000000000000000000000003,0.9123,0.482,0.4338,0.5783999999999999,1000003,25000,100352,3.25,,1.0,5.0,4.5,5.5
+    4,0,evaluated,g4,00000000000000000000000000000004,0.9711,1.96,1.764,2.352,1000004,25000,100352,3.25,,1.0,5.0,4.5,5.5
+    5,0,evaluated,g5,00000000000000000000000000000005,0.9042,1.3,1.1700000000000002,1.56,1000005,25000,100352,3.25,,1.0,5.0,4.5,5.5
+    6,0,evaluated,g6,00000000000000000000000000000006,0.9832,12.5,11.25,15.0,1000006,25000,100352,3.25,,1.0,5.0,4.5,5.5
     ");
-    insta::assert_snapshot!(measurements_csv(&sample()), @"
-    genotype,network_hash,purpose,engine,median_ms,ci95_low_ms,ci95_high_ms
+    insta::assert_snapshot!(measurement_columns(&sample()).csv(), @"
+    genotype,network_hash,purpose,engine,latency_ms,ci95_low_ms,ci95_high_ms
     g1,0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f,reference,burn-flex,1.5,1.47,1.545
     g2,0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f,heldout,burn-flex,2.5,2.45,2.575
     g3,0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f,front,burn-flex,0.5,0.49,0.515

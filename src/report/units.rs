@@ -72,6 +72,13 @@ pub fn time_text(unix_ms: i64) -> String {
     )
 }
 
+/// Unix milliseconds as ISO 8601 has it, in UTC: `2026-11-27T09:01:22.345+00:00`.
+pub fn iso_text(unix_ms: i64) -> String {
+    let minute = time_text(unix_ms).replace(' ', "T");
+    let rest = unix_ms.rem_euclid(60_000);
+    format!("{minute}:{:02}.{:03}+00:00", rest / 1000, rest % 1000)
+}
+
 /// Gregorian date of a day counted from 1970-01-01. Howard Hinnant,
 /// "chrono-compatible low-level date algorithms", `civil_from_days`.
 fn civil(days: i64) -> (i64, i64, i64) {
@@ -115,6 +122,7 @@ mod tests {
         assert_eq!(time_text(951_827_696_789), "2000-02-29 12:34");
         assert_eq!(time_text(1_795_770_119_999), "2026-11-27 09:01");
         assert_eq!(time_text(-1), "1969-12-31 23:59");
+        assert_eq!(iso_text(951_827_696_789), "2000-02-29T12:34:56.789+00:00");
     }
 
     #[test]

@@ -1,24 +1,14 @@
-//! The measuring phases of a search: references and held-out architectures for
-//! the calibration, and the front at the end.
-
-use std::collections::BTreeMap;
+//! The first phase of a search: references and held-out architectures are
+//! measured, and the predictor is fitted to each engine.
 
 use super::knowledge::Calibrations;
-use super::survey::{choose, held_out, survey};
+use super::survey::{choose, held_out};
 use super::{Search, SearchError};
-use crate::device::{Deployable, Measurement, ProbeError, Protocol};
 use crate::network::Network;
 use crate::predict::{Calibrated, Options};
 use crate::space::Architecture;
-use crate::store::{Event, Measured, Purpose};
+use crate::store::{Event, Purpose};
 use crate::strategy::Metric;
-
-/// What was measured of an architecture.
-struct Figures {
-    median_ms: f64,
-    /// Where the engine has a meter.
-    energy_mj: Option<f64>,
-}
 
 impl Search<'_> {
     /// Measures what is missing and fits the predictor to each engine.
@@ -79,12 +69,12 @@ impl Search<'_> {
                 let text = format!("{engine}: {warning}");
                 self.say(format!("warning: {text}"));
                 // A resumed run comes here again with the same measurements.
-                if !self.state.warnings.contains(&text) {
+                if !self.state.warnings.contains(&text) && !self.only_helps {
                     self.store.append(&self.run, &Event::Warning { text })?;
                 }
             }
             // The run keeps the calibration of its own engine, the first.
-            if calibrations.is_empty() && self.state.calibration.is_none() {
+            if calibrations.is_empty() && self.state.calibration.is_none() && !self.only_helps {
                 let payload = serde_json::json!({
                     "engine": engine,
                     "heldout": agreement,
@@ -139,110 +129,5 @@ impl Search<'_> {
             100.0 * agreement.mape,
         ));
         Ok(calibrated)
-    }
-
-    /// Figures by genotype, measuring only what the run has not recorded.
-    fn measure(
-        &self,
-        engine: &str,
-        list: &[(&Architecture, &Network, Purpose)],
-    ) -> Result<BTreeMap<String, Figures>, SearchError> {
-        let mut figures = BTreeMap::new();
-        let mut missing = Vec::new();
-        for (architecture, network, purpose) in list {
-            let genotype = self.space.genotype(architecture);
-            let known =
-                self.state.measurements.iter().find(|m| {
-                    m.genotype == genotype && m.engine == engine && m.purpose == *purpose
-                });
-            match known {
-                Some(m) => {
-                    let energy_mj = m.measurement["energy_mj"].as_f64();
-                    let median_ms = m.median_ms;
-                    figures.insert(
-                        genotype,
-                        Figures {
-                            median_ms,
-                            energy_mj,
-                        },
-                    );
-                }
-                None => missing.push((genotype, *network, *purpose)),
-            }
-        }
-        if missing.is_empty() {
-            return Ok(figures);
-        }
-        let models: Vec<Deployable> = missing
-            .iter()
-            .map(|(genotype, network, _)| {
-                Deployable::untrained(genotype.clone(), (*network).clone(), 0)
-            })
-            .collect::<Result<_, _>>()
-            .map_err(SearchError::Probe)?;
-        let results = match survey(
-            engine,
-            &models,
-            &Protocol::quick(),
-            self.experiment.seed,
-            &mut |report| self.send(report),
-            &|| self.stopped(),
-        ) {
-            Err(SearchError::Probe(ProbeError::Stopped)) => return Err(self.interrupted()),
-            other => other?,
-        };
-        for ((genotype, network, purpose), result) in missing.into_iter().zip(results) {
-            match result {
-                Ok(measurement) => {
-                    let event = measured_event(&genotype, network, purpose, engine, &measurement);
-                    figures.insert(
-                        genotype,
-                        Figures {
-                            median_ms: event.median_ms,
-                            energy_mj: measurement.energy_mj,
-                        },
-                    );
-                    self.store.append(&self.run, &Event::Measured(event))?;
-                }
-                Err(error) => {
-                    let text = format!("{genotype}: {error}");
-                    self.store.append(&self.run, &Event::Warning { text })?;
-                }
-            }
-        }
-        Ok(figures)
-    }
-
-    /// Puts measured latencies beside the predicted ones.
-    pub(super) fn remeasure(&self, finalists: &[Architecture]) -> Result<(), SearchError> {
-        let networks: Vec<Network> = finalists.iter().map(|a| self.network(a)).collect();
-        let list: Vec<(&Architecture, &Network, Purpose)> = finalists
-            .iter()
-            .zip(&networks)
-            .map(|(a, n)| (a, n, Purpose::Front))
-            .collect();
-        for engine in self.experiment.engines() {
-            self.measure(engine, &list)?;
-        }
-        Ok(())
-    }
-}
-
-fn measured_event(
-    genotype: &str,
-    network: &Network,
-    purpose: Purpose,
-    engine: &str,
-    measurement: &Measurement,
-) -> Measured {
-    let (low, high) = measurement.summary.ci95_ms;
-    Measured {
-        genotype: genotype.to_string(),
-        network_hash: network.hash().to_string(),
-        purpose,
-        engine: engine.to_string(),
-        median_ms: measurement.median_ms(),
-        ci95_ms: [low, high],
-        measurement: serde_json::to_value(measurement).expect("plain data"),
     }
 }

@@ -44,6 +44,9 @@ pub enum EngineError {
     #[error("`{0}` is elsewhere, where nothing can be bound to cores from here")]
     #[diagnostic(help("leave out --cores"))]
     CoresElsewhere(String),
+    #[error("two engines are called `{0}`")]
+    #[diagnostic(help("give each once, and profiles names of their own"))]
+    Twice(String),
     #[error(transparent)]
     #[diagnostic(help("leave out --cores, or install util-linux"))]
     Pin(#[from] crate::device::PinError),
@@ -65,7 +68,8 @@ pub struct Setup {
 /// When the name is unknown, the profile is none, or the engine does not start.
 pub fn probe(name: &str, setup: &Setup) -> Result<Box<dyn Probe>, EngineError> {
     if ENGINES.contains(&name) {
-        return Ok(Box::new(local(in_process(name, setup)?, setup)));
+        let engine = in_process(name, setup)?;
+        return Ok(Box::new(LocalProbe::new(engine, setup.run)));
     }
     let (profile, engine) = match profile(name) {
         Err(EngineError::Unknown { .. }) if split_name(name).is_some() => {
@@ -77,7 +81,20 @@ pub fn probe(name: &str, setup: &Setup) -> Result<Box<dyn Probe>, EngineError> {
         Connection::Local => in_process(&engine, setup)?,
         Connection::Command(_) => Box::new(plugin(&profile, setup)?),
     };
-    Ok(Box::new(local(engine, setup)))
+    let probe = LocalProbe::new(engine, setup.run);
+    Ok(Box::new(probe.limited(profile.limits)))
+}
+
+/// What an engine is called in records and messages: a device that is given as its
+/// profile's file has the profile's name.
+///
+/// # Errors
+/// When the file is no profile.
+pub fn engine_name(name: &str) -> Result<String, EngineError> {
+    match name.ends_with(".toml") {
+        true => Ok(profile(name)?.0.name),
+        false => Ok(name.to_string()),
+    }
 }
 
 /// The name under which an engine measures anew. A device elsewhere answers
@@ -92,10 +109,6 @@ pub fn anew(name: &str) -> String {
         true => format!("{name}-{series}"),
         false => format!("{name}@{series}"),
     }
-}
-
-fn local(engine: Box<dyn Engine>, setup: &Setup) -> LocalProbe {
-    LocalProbe::new(engine, setup.run)
 }
 
 /// By way of the coordinator.

@@ -55,6 +55,9 @@ pub enum SearchError {
     #[error("run {run} was recorded with another version of the space {name}")]
     #[diagnostic(help("restore the space's file, or start a new run"))]
     SpaceChanged { run: RunId, name: String },
+    #[error("run {run} was recorded with other images than {name} holds now")]
+    #[diagnostic(help("restore the data set's files, or start a new run"))]
+    DataChanged { run: RunId, name: String },
     #[error("run {run} holds an experiment this version cannot read: {message}")]
     #[diagnostic(help("resume it with the version that started it"))]
     Header { run: RunId, message: String },

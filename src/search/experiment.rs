@@ -1,10 +1,12 @@
 //! What a search is asked to do, as a TOML file under `runs/` or flags. Every
 //! field has a default, and a field that does not exist is an error.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::{EngineError, engine_name};
 use crate::evaluate::proxies::Proxy;
 use crate::model::Backend;
 use crate::strategy::{
@@ -31,6 +33,10 @@ pub struct Experiment {
     /// Measured and calibrated beside it; their latencies are
     /// `latency_ms@ENGINE`, and each gets a front of its own.
     pub other_engines: Vec<String>,
+    /// Files of device profiles by the profiles' names; those that `engine` and
+    /// `other_engines` give as paths come here, and have their names there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub profiles: BTreeMap<String, PathBuf>,
     /// What is optimised: accuracy upwards, everything else downwards.
     pub objectives: Vec<Metric>,
     /// Limits such as `params <= 2M`.
@@ -80,6 +86,7 @@ impl Default for Experiment {
             backend: Backend::Flex,
             engine: "tract".into(),
             other_engines: vec!["flex".into()],
+            profiles: BTreeMap::new(),
             objectives: vec![Metric::Accuracy, Metric::LATENCY],
             constraints: Vec::new(),
             strategy: Kind::Nsga2,
@@ -158,6 +165,48 @@ impl Experiment {
         std::iter::once(&self.engine)
             .chain(&self.other_engines)
             .map(String::as_str)
+    }
+
+    /// By what name or path an engine is reached.
+    pub fn reach<'a>(&'a self, engine: &'a str) -> &'a str {
+        let file = self.profiles.get(engine).and_then(|path| path.to_str());
+        file.unwrap_or(engine)
+    }
+
+    /// Calls devices that are given as their profiles' files by the profiles'
+    /// names, under which everything is recorded.
+    ///
+    /// # Errors
+    /// When a file is no profile, or two engines have one name.
+    pub fn name_profiles(&mut self) -> Result<(), EngineError> {
+        let metrics = self.constraints.iter_mut().map(|c| &mut c.metric);
+        let mut named: Vec<&mut String> = self
+            .objectives
+            .iter_mut()
+            .chain(metrics)
+            .filter_map(|metric| match metric {
+                Metric::Latency { device } | Metric::Energy { device } => device.as_mut(),
+                _ => None,
+            })
+            .collect();
+        let engines = std::iter::once(&mut self.engine).chain(&mut self.other_engines);
+        let mut seen = Vec::new();
+        for engine in engines {
+            let path = engine.clone();
+            *engine = engine_name(&path)?;
+            if seen.contains(engine) {
+                return Err(EngineError::Twice(engine.clone()));
+            }
+            seen.push(engine.clone());
+            if *engine == path {
+                continue;
+            }
+            for name in named.iter_mut().filter(|name| ***name == path) {
+                (**name).clone_from(engine);
+            }
+            self.profiles.insert(engine.clone(), path.into());
+        }
+        Ok(())
     }
 
     /// A metric with the main engine's name left out, as it is recorded.

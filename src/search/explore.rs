@@ -6,12 +6,13 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use super::knowledge::{Calibrations, Scores, SearchKnowledge};
+use super::share::{LOOK, Turns, Worker};
 use super::{Report, Search, SearchError};
 use crate::device::fits_training;
 use crate::evaluate::{Outcome, TrainConfig, TrainError, train};
 use crate::network::{Network, Weights};
 use crate::space::Architecture;
-use crate::store::{self, Asked, Evaluated, Event};
+use crate::store::{self, Asked, Evaluated, Event, Lease};
 use crate::strategy::{
     self, Answer, Budget, Candidate, Estimate, Goals, Metric, Problem, Settings, drive,
 };
@@ -23,7 +24,13 @@ struct Exploration {
     device: burn::tensor::Device,
     /// What the run has recorded, by genotype and fidelity.
     recorded: HashMap<(String, u64), Recalled>,
+    worker: Worker,
+    /// Training side by side on this machine.
+    turns: Turns,
 }
+
+/// Candidates that are waited for at the same time beside those trained here.
+const WAITING: usize = 64;
 
 enum Recalled {
     Evaluated(Box<Evaluated>),
@@ -68,6 +75,8 @@ impl Search<'_> {
             calibrations,
             device: device.autodiff(),
             recorded: self.recorded(),
+            worker: Worker::new(self.lease),
+            turns: Turns::new(experiment.threads),
         };
         self.send(Report::Phase {
             name: "training candidates",
@@ -76,14 +85,20 @@ impl Search<'_> {
         let budget = Budget {
             evaluations: experiment.evaluations as f64,
             window: experiment.window,
-            threads: experiment.threads,
+            // All that is asked for is offered to other workers at once; how
+            // many train here is a matter of turns.
+            threads: experiment.window.min(experiment.threads + WAITING),
         };
-        drive(
-            strategy.as_mut(),
-            budget,
-            |candidate| self.evaluate(candidate, &exploration),
-            |_| {},
-        )?;
+        // What this search's own earlier process had, if it was cut short.
+        self.store.end_leases_of_the_gone(&self.run)?;
+        exploration.worker.keeping(&self.store, &self.run, || {
+            drive(
+                strategy.as_mut(),
+                budget,
+                |candidate| self.evaluate(candidate, &exploration),
+                |_| {},
+            )
+        })?;
         self.send(Report::PhaseDone);
         if strategy.is_exhausted() {
             self.say("every architecture the strategy could find has been evaluated".into());
@@ -143,49 +158,112 @@ impl Search<'_> {
             Some(Recalled::Failed) => return Ok(None),
             None => {}
         }
-        let (genotype, _) = key;
         if self.stopped() {
             return Err(self.interrupted());
         }
-        let started = std::time::Instant::now();
         let network = self.network(&candidate.architecture);
-        let network_hash = network.hash().to_string();
-        self.store.append(
-            &self.run,
-            &Event::Asked(Asked {
-                candidate: candidate.id,
-                generation: candidate.generation as u64,
-                genotype: genotype.clone(),
-                network_hash: network_hash.clone(),
-                fidelity: candidate.fidelity,
-            }),
-        )?;
+        let asked = Asked {
+            candidate: candidate.id,
+            generation: candidate.generation as u64,
+            genotype: key.0,
+            network_hash: network.hash().to_string(),
+            fidelity: candidate.fidelity,
+        };
+        self.ask(&asked)?;
+        loop {
+            let turn = exploration.turns.wait(candidate.id, LOOK, self.stop);
+            if self.stopped() {
+                return Err(self.interrupted());
+            }
+            let lease = match turn {
+                Some(_) => self.lease_of(candidate.id, exploration)?,
+                // Another worker may have done it in the meantime.
+                None => Lease::Answered,
+            };
+            match lease {
+                Lease::Granted => {
+                    let (calibrations, device) = (&exploration.calibrations, &exploration.device);
+                    let event = self.trained(&asked, &network, calibrations, device)?;
+                    self.answer(&event)?;
+                }
+                Lease::Held => {
+                    drop(turn);
+                    self.store.end_leases_of_the_gone(&self.run)?;
+                    std::thread::sleep(LOOK);
+                }
+                Lease::Answered => {}
+            }
+            match self.store.outcome(&self.run, candidate.id)? {
+                Some(store::Outcome::Evaluated(e)) => {
+                    self.send(Report::Step(format!(
+                        "{:.1} % at {:.3} ms",
+                        100.0 * e.accuracy,
+                        e.latency_ms
+                    )));
+                    return Ok(exploration.goals.worth(|metric| e.value(metric)));
+                }
+                Some(store::Outcome::Failed { cause }) => {
+                    self.send(Report::Step(format!("failed: {cause}")));
+                    return Ok(None);
+                }
+                Some(store::Outcome::Pending) | None => {}
+            }
+        }
+    }
+
+    fn lease_of(&self, candidate: u64, exploration: &Exploration) -> Result<Lease, SearchError> {
+        let Worker { name, lease } = &exploration.worker;
+        Ok(self.store.lease(&self.run, candidate, name, *lease)?)
+    }
+
+    /// Records that a candidate is asked for, unless a process that was cut
+    /// short has.
+    fn ask(&self, asked: &Asked) -> Result<(), SearchError> {
+        let is_waiting = self
+            .state
+            .candidates
+            .get(&asked.candidate)
+            .is_some_and(|c| {
+                c.outcome == store::Outcome::Pending
+                    && c.genotype == asked.genotype
+                    && c.fidelity == asked.fidelity
+            });
+        if !is_waiting {
+            self.store.append(&self.run, &Event::Asked(asked.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// Trains a candidate; the event that says what came of it.
+    pub(super) fn trained(
+        &self,
+        asked: &Asked,
+        network: &Network,
+        calibrations: &Calibrations,
+        device: &burn::tensor::Device,
+    ) -> Result<Event, SearchError> {
+        let started = std::time::Instant::now();
         let epochs = self.experiment.epochs;
-        let outcome = match self.train(&network, epochs, candidate.fidelity, &exploration.device) {
+        let outcome = match self.train(network, epochs, asked.fidelity, device) {
             Ok(outcome) => outcome,
             Err(TrainError::Cancelled) => return Err(self.interrupted()),
             Err(error) => {
-                let cause = error.to_string();
-                self.send(Report::Step(format!("failed: {cause}")));
-                let event = Event::Failed {
-                    candidate: candidate.id,
-                    genotype,
-                    cause,
-                };
-                self.store.append(&self.run, &event)?;
-                return Ok(None);
+                return Ok(Event::Failed {
+                    candidate: asked.candidate,
+                    genotype: asked.genotype.clone(),
+                    cause: error.to_string(),
+                });
             }
         };
-        let estimates = exploration.calibrations.estimates(&network);
-        let (latency, predictions) = split(estimates);
+        let (latency, predictions) = split(calibrations.estimates(network));
         let costs = network.costs();
-        let evaluated = Evaluated {
-            candidate: candidate.id,
-            generation: candidate.generation as u64,
-            genotype,
-            network_hash,
+        Ok(Event::Evaluated(Evaluated {
+            candidate: asked.candidate,
+            generation: asked.generation,
+            genotype: asked.genotype.clone(),
+            network_hash: asked.network_hash.clone(),
             accuracy: outcome.validation_accuracy,
-            fidelity: candidate.fidelity,
+            fidelity: asked.fidelity,
             curve: serde_json::to_value(&outcome.curve).expect("plain data"),
             latency_ms: latency.value,
             latency_low_ms: latency.low,
@@ -195,15 +273,7 @@ impl Search<'_> {
             params: costs.params,
             peak_activation_bytes: costs.peak_activation_bytes,
             seconds: started.elapsed().as_secs_f64(),
-        };
-        let answer = exploration.goals.worth(|metric| evaluated.value(metric));
-        self.store.append(&self.run, &Event::Evaluated(evaluated))?;
-        self.send(Report::Step(format!(
-            "{:.1} % at {:.3} ms",
-            100.0 * outcome.validation_accuracy,
-            latency.value
-        )));
-        Ok(answer)
+        }))
     }
 
     /// Trains from the run's initial weights, until done or stopped: for a

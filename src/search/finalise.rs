@@ -4,11 +4,12 @@
 use super::explore::evenly;
 use super::{Report, Search, SearchError};
 use crate::device::ProbeError;
-use crate::evaluate::{TrainError, accuracy, in_parallel};
+use crate::evaluate::{TrainError, accuracy};
 use crate::network::onnx::{OnnxOptions, export};
 use crate::space::Architecture;
 use crate::store::{Event, Trained};
 use crate::strategy::Metric;
+use crate::workers::in_parallel;
 
 /// Front members that are re-measured and trained at the end.
 const FINALISTS: usize = 8;

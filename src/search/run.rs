@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use super::repository::commit_of;
 use super::survey::pool;
 use super::{Experiment, Report, SearchError, Setup, probe};
 use crate::data::{Dataset, OpenOptions};
@@ -12,14 +14,20 @@ use crate::device::DeviceFacts;
 use crate::network::Network;
 use crate::predict::Predictor;
 use crate::space::{Architecture, Space};
-use crate::store::{Event, RunHeader, RunId, RunState, Store};
+use crate::store::{Detail, Event, RunHeader, RunId, RunState, Store, StoreError};
 
 /// Where a search begins.
 pub enum Start {
-    New(Box<Experiment>),
+    New {
+        experiment: Box<Experiment>,
+        /// The file it was read from.
+        file: Option<PathBuf>,
+    },
     /// Goes on with a recorded run, given by the first letters of its id, its
     /// name or `latest`; its experiment is the recorded one.
     Resume(String),
+    /// Helps the process that searches a recorded run; see [`Search::help`].
+    Join(String),
 }
 
 /// A search on its way.
@@ -31,7 +39,11 @@ pub struct Search<'a> {
     pub(super) store: Store,
     pub(super) run: RunId,
     pub(super) state: RunState,
-    stop: &'a AtomicBool,
+    /// How long this process keeps a candidate without a sign of life.
+    pub(super) lease: Duration,
+    /// Whether another process asks and measures.
+    pub(super) only_helps: bool,
+    pub(super) stop: &'a AtomicBool,
     report: Mutex<&'a mut (dyn FnMut(Report<'_>) + Send)>,
 }
 
@@ -46,9 +58,14 @@ impl<'a> Search<'a> {
         stop: &'a AtomicBool,
         report: &'a mut (dyn FnMut(Report<'_>) + Send),
     ) -> Result<Self, SearchError> {
+        let only_helps = matches!(start, Start::Join(_));
+        let mut origin = None;
         let (mut experiment, resumed) = match start {
-            Start::New(experiment) => (*experiment, None),
-            Start::Resume(run) => {
+            Start::New { experiment, file } => {
+                origin = file;
+                (*experiment, None)
+            }
+            Start::Resume(run) | Start::Join(run) => {
                 let store = Store::open(&db)?;
                 let run = store.find_run(&run)?;
                 let (header, _) = store.header(&run)?;
@@ -57,13 +74,17 @@ impl<'a> Search<'a> {
                         run: run.clone(),
                         message: e.to_string(),
                     })?;
-                (experiment, Some((store, run, header.space_hash)))
+                (
+                    experiment,
+                    Some((store, run, header.space_hash, header.dataset_hash)),
+                )
             }
         };
         experiment.check()?;
+        experiment.name_profiles()?;
         experiment.normalise()?;
         let space = Arc::new(Space::load(&experiment.space)?);
-        if let Some((_, run, space_hash)) = &resumed
+        if let Some((_, run, space_hash, _)) = &resumed
             && space_hash != space.hash()
         {
             return Err(SearchError::SpaceChanged {
@@ -75,27 +96,45 @@ impl<'a> Search<'a> {
             Some(dir) => Dataset::open(dir, &OpenOptions::default())?,
             None => Dataset::embedded(),
         };
+        if let Some((_, run, _, dataset_hash)) = &resumed
+            && *dataset_hash != dataset.hash
+        {
+            return Err(SearchError::DataChanged {
+                run: run.clone(),
+                name: dataset.name.clone(),
+            });
+        }
         check_fit(&space, &dataset)?;
         let predictor = Predictor::open(experiment.predictor.as_deref())?;
         crate::model::backend::device(experiment.backend)?;
         // Fail before anything is recorded where an engine is missing.
-        for engine in experiment.engines() {
-            probe(engine, &Setup::default())?;
+        for engine in experiment.engines().filter(|_| !only_helps) {
+            probe(experiment.reach(engine), &Setup::default())?;
         }
         let (store, run) = match resumed {
-            Some((store, run, _)) => {
-                store.resume_run(&run)?;
+            Some((store, run, ..)) => {
+                if !only_helps {
+                    store.resume_run(&run)?;
+                }
                 (store, run)
             }
             None => {
                 let store = Store::open(&db)?;
-                let run = store.create_run(&header(&experiment, &space, &dataset))?;
+                let mut header = header(&experiment, &space, &dataset);
+                header.git_commit = commit_of(origin.as_deref().unwrap_or(&experiment.space));
+                let run = store.create_run(&header)?;
                 let architectures = space.count().to_string();
                 store.append(&run, &Event::SpaceCounted { architectures })?;
                 (store, run)
             }
         };
-        let state = store.state(&run)?;
+        let state = store.state_in(&run, Detail::Figures)?;
+        if let Some((backup, version)) = store.backup() {
+            report(Report::Say(format!(
+                "the database was of version {version}; a copy of it as it was is {}",
+                backup.display()
+            )));
+        }
         Ok(Search {
             experiment,
             space,
@@ -104,6 +143,8 @@ impl<'a> Search<'a> {
             store,
             run,
             state,
+            lease: super::LEASE,
+            only_helps,
             stop,
             report: Mutex::new(report),
         })
@@ -111,6 +152,17 @@ impl<'a> Search<'a> {
 
     pub fn run_id(&self) -> &RunId {
         &self.run
+    }
+
+    /// Sets how long this process keeps a candidate without a sign of life.
+    pub fn set_lease(&mut self, lease: Duration) {
+        self.lease = lease;
+    }
+
+    /// Trains so many candidates side by side, which changes nothing but the
+    /// time.
+    pub fn set_threads(&mut self, threads: usize) {
+        self.experiment.threads = threads.max(1);
     }
 
     pub fn experiment(&self) -> &Experiment {
@@ -154,7 +206,7 @@ impl<'a> Search<'a> {
         let pool = pool(&self.space, self.experiment.seed);
         let calibrations = self.calibrate(&pool)?;
         self.explore(pool, calibrations)?;
-        self.state = self.store.state(&self.run)?;
+        self.state = self.store.state_in(&self.run, Detail::Figures)?;
         let finalists = self.finalists();
         if finalists.is_empty() {
             self.say("no candidate could be evaluated within the limit: the front is empty".into());
@@ -180,6 +232,15 @@ impl<'a> Search<'a> {
     pub(super) fn interrupted(&self) -> SearchError {
         SearchError::Interrupted {
             run: self.run.clone(),
+        }
+    }
+
+    /// Records an outcome; false where another worker's was recorded first.
+    pub(super) fn answer(&self, event: &Event) -> Result<bool, SearchError> {
+        match self.store.answer(&self.run, event) {
+            Ok(_) => Ok(true),
+            Err(StoreError::Answered { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -212,8 +273,9 @@ fn check_fit(space: &Space, dataset: &Dataset) -> Result<(), SearchError> {
 
 fn header(experiment: &Experiment, space: &Space, dataset: &Dataset) -> RunHeader {
     // Of the device that is searched for, which may be elsewhere.
-    let facts = probe(&experiment.engine, &Setup::default())
-        .map_or_else(|_| DeviceFacts::collect(), |p| p.facts());
+    let reach = experiment.reach(&experiment.engine);
+    let facts =
+        probe(reach, &Setup::default()).map_or_else(|_| DeviceFacts::collect(), |p| p.facts());
     RunHeader {
         name: experiment.name.clone(),
         experiment: serde_json::to_value(experiment).expect("plain data"),

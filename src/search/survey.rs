@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{SearchError, Setup, probe};
+use super::SearchError;
 use crate::device::{Deployable, Measurement, Probe, ProbeError, Protocol, measure_many};
 use crate::network::Network;
 use crate::predict::{Agreement, Calibrated, Predictor, agreement};
@@ -62,36 +62,12 @@ pub fn choose(
     (chosen, unseen)
 }
 
-/// Measures networks on a device or engine, reporting as it goes.
+/// Measures networks on a probe that messages call `engine`, reporting as it goes.
 ///
 /// # Errors
-/// When the engine cannot start, the protocol makes no sense, or `stopped`
-/// says so (then the error is [`ProbeError::Stopped`]). A network that cannot
-/// be measured has its error in its place.
-pub fn survey(
-    engine: &str,
-    models: &[Deployable],
-    protocol: &Protocol,
-    seed: u64,
-    report: &mut dyn FnMut(Report<'_>),
-    stopped: &dyn Fn() -> bool,
-) -> Result<Vec<Result<Measurement, ProbeError>>, SearchError> {
-    let mut probe = probe(engine, &Setup::default())?;
-    survey_on(
-        probe.as_mut(),
-        engine,
-        models,
-        protocol,
-        seed,
-        report,
-        stopped,
-    )
-}
-
-/// As [`survey`], on a probe that messages call `engine`.
-///
-/// # Errors
-/// As there, apart from the start.
+/// When the protocol makes no sense, or `stopped` says so (then the error is
+/// [`ProbeError::Stopped`]). A network that cannot be measured has its error in
+/// its place.
 pub fn survey_on(
     probe: &mut dyn Probe,
     engine: &str,

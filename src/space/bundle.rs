@@ -166,6 +166,19 @@ fn imports(text: &str) -> Vec<(String, Span)> {
     found
 }
 
+/// A file's text as a space without imports, every other token in its place.
+pub(super) fn alone(text: &str) -> String {
+    let mut alone = text.to_string();
+    for (_, span) in imports(text) {
+        alone.replace_range(span.start..span.end, &" ".repeat(span.end - span.start));
+    }
+    if let (Some(_), Ok(lexemes)) = (library_body(text), lex(text)) {
+        let Span { start, end } = lexemes[0].span;
+        alone.replace_range(start..end, "space  ");
+    }
+    alone
+}
+
 /// Where a library's content begins, after `library NAME`.
 fn library_body(text: &str) -> Option<usize> {
     let lexemes = lex(text).ok()?;

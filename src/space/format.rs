@@ -92,6 +92,15 @@ pub fn format(text: &str) -> Result<String, Problem> {
     Ok(out)
 }
 
+/// Whether a file, a space's or a library's, can be read at all, apart from what
+/// it means and imports; [`format`] works on any text that has tokens.
+///
+/// # Errors
+/// Every syntax error found, in source order.
+pub fn check_syntax(text: &str) -> Result<(), Vec<Problem>> {
+    super::parser::parse(&super::bundle::alone(text)).map(drop)
+}
+
 /// The tokens alone, an item a line.
 pub(super) fn canonical(text: &str) -> String {
     let lexemes = lex(text).unwrap_or_default();
@@ -297,6 +306,7 @@ mod tests {
     #[test]
     fn shipped_files_are_formatted() {
         for text in shipped() {
+            assert_eq!(check_syntax(&text), Ok(()));
             assert_eq!(format(&text).unwrap(), text);
         }
     }

@@ -24,7 +24,7 @@ pub use architecture::{Architecture, GenotypeError};
 pub use bundle::{Loader, Source};
 pub use constraint::{Constraint, Metric};
 pub use error::{Problem, SpaceError, Span};
-pub use format::format;
+pub use format::{check_syntax, format};
 pub use step::{Choice, ChoiceId, ChoiceKind};
 
 use std::collections::{BTreeSet, HashMap};

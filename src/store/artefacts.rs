@@ -1,6 +1,6 @@
 //! Files that a run makes (ONNX models, weights, plots) lie beside the
 //! database under the hash of their content: equal files are kept once, and a
-//! changed one is noticed.
+//! changed one is noticed. On a server they are rows of a table instead.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Artefact, Event, RunId, Store, StoreError};
 
-const DIRECTORY: &str = "artefacts";
+pub(super) const DIRECTORY: &str = "artefacts";
 
 /// Tells apart the unfinished files of one process's threads.
 static WRITES: AtomicU64 = AtomicU64::new(0);
@@ -26,9 +26,6 @@ impl Store {
         bytes: &[u8],
     ) -> Result<Artefact, StoreError> {
         let sha256 = sha256_hex(bytes);
-        let directory = self.directory().join(DIRECTORY);
-        std::fs::create_dir_all(&directory)
-            .map_err(|e| StoreError::from_io("create", &directory, e))?;
         let artefact = Artefact {
             name: name.to_owned(),
             kind: kind.to_owned(),
@@ -36,14 +33,28 @@ impl Store {
             sha256,
             bytes: bytes.len() as u64,
         };
-        if self.read_artefact(&artefact).is_err() {
+        if !self.location.is_file() {
+            self.write(async |connection| {
+                sqlx::query(
+                    "INSERT INTO artefacts (sha256, content) VALUES ($1, $2)
+                     ON CONFLICT (sha256) DO NOTHING",
+                )
+                .bind(&artefact.sha256)
+                .bind(bytes.to_vec())
+                .execute(connection)
+                .await
+            })?;
+        } else if self.read_artefact(&artefact).is_err() {
+            let directory = self.directory().join(DIRECTORY);
+            std::fs::create_dir_all(&directory)
+                .map_err(|e| StoreError::from_io("create", &directory, e))?;
             write_whole(&directory, &self.artefact_path(&artefact), bytes)?;
         }
         self.append(run, &Event::Artefact(artefact.clone()))?;
         Ok(artefact)
     }
 
-    /// Where an artefact's file lies. Only its hash counts, so that a record
+    /// Where an artefact's file lies, unless it is on a server. Only its hash counts, so that a record
     /// cannot point outside the artefacts' directory.
     pub fn artefact_path(&self, artefact: &Artefact) -> PathBuf {
         let file: String = artefact
@@ -61,7 +72,18 @@ impl Store {
             name: artefact.name.clone(),
             detail,
         };
-        let bytes = std::fs::read(&path).map_err(|e| wrong(format!("{}: {e}", path.display())))?;
+        let bytes = match self.location.is_file() {
+            true => std::fs::read(&path).map_err(|e| wrong(format!("{}: {e}", path.display())))?,
+            false => {
+                let content: Option<Vec<u8>> = self.read(async |connection| {
+                    sqlx::query_scalar("SELECT content FROM artefacts WHERE sha256 = $1")
+                        .bind(&artefact.sha256)
+                        .fetch_optional(connection)
+                        .await
+                })?;
+                content.ok_or_else(|| wrong("the server does not have it".into()))?
+            }
+        };
         match sha256_hex(&bytes) == artefact.sha256 {
             true => Ok(bytes),
             false => Err(wrong(format!(

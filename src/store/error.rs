@@ -34,8 +34,8 @@ pub enum StoreError {
         code(bespoke::store::damaged),
         help(
             "nothing was changed. Copy the file, with its -wal and -shm companions, \
-             before trying anything; `sqlite3 FILE .recover | sqlite3 NEW.db` often \
-             saves most of it"
+             before trying anything; `bespoke runs doctor --db FILE --recover NEW.db` \
+             saves what can still be read"
         )
     )]
     Damaged { path: PathBuf, detail: String },
@@ -67,6 +67,24 @@ pub enum StoreError {
         help("nothing was changed; use the newer bespoke for this database")
     )]
     NewerSchema {
+        path: PathBuf,
+        found: i64,
+        known: i64,
+    },
+
+    #[error(
+        "{} was written by an older bespoke: its schema is version {found}, this \
+         program reads version {known}",
+        .path.display()
+    )]
+    #[diagnostic(
+        code(bespoke::store::older),
+        help(
+            "`bespoke runs list --db FILE` brings it up to date and keeps a copy; so does \
+             any search that records into it"
+        )
+    )]
+    OlderSchema {
         path: PathBuf,
         found: i64,
         known: i64,
@@ -135,6 +153,31 @@ pub enum StoreError {
     )]
     Artefact { name: String, detail: String },
 
+    #[error("cannot reach {}: {detail}", .path.display())]
+    #[diagnostic(
+        code(bespoke::store::unreachable),
+        help(
+            "check the address, the user and the password: --db \
+             postgres://USER:PASSWORD@HOST:5432/DATABASE; nothing recorded is lost, and a \
+             run goes on with `bespoke search --resume`"
+        )
+    )]
+    Unreachable { path: PathBuf, detail: String },
+
+    #[error("{what} is kept in a file, but {} is a server", .path.display())]
+    #[diagnostic(
+        code(bespoke::store::not_a_file),
+        help("use the server's own tools (pg_dump, pg_amcheck) for it")
+    )]
+    NotAFile { path: PathBuf, what: &'static str },
+
+    #[error("candidate {candidate} of run {run} has an outcome already")]
+    #[diagnostic(
+        code(bespoke::store::answered),
+        help("another worker was faster; its outcome counts")
+    )]
+    Answered { run: String, candidate: u64 },
+
     #[error("cannot {action} {}: {cause}", .path.display())]
     #[diagnostic(
         code(bespoke::store::io),
@@ -178,9 +221,44 @@ fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
     Some(code & 0xff)
 }
 
+/// What a server's five-character code means, where a person can act on it
+/// (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+fn from_server(path: &Path, waited_ms: u64, source: &sqlx::Error) -> Option<StoreError> {
+    let path = path.to_owned();
+    let detail = match source {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => {
+            return path
+                .starts_with("postgres:")
+                .then(|| StoreError::Unreachable {
+                    path,
+                    detail: source.to_string(),
+                });
+        }
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        _ => return None,
+    };
+    let code = source.as_database_error()?.code()?.into_owned();
+    if code.len() != 5 {
+        return None;
+    }
+    Some(match code.as_str() {
+        "53100" => StoreError::DiskFull { path },
+        "25006" | "42501" => StoreError::ReadOnly { path, detail },
+        "55P03" | "40P01" => StoreError::Locked { path, waited_ms },
+        "3D000" => StoreError::Unreachable { path, detail },
+        code if code.starts_with("28") || code.starts_with("08") || code.starts_with("57P") => {
+            StoreError::Unreachable { path, detail }
+        }
+        _ => return None,
+    })
+}
+
 impl StoreError {
-    /// Reads SQLite's result code as something a person can act on.
+    /// Reads the database's code as something a person can act on.
     pub(super) fn from_sqlx(path: &Path, waited_ms: u64, source: sqlx::Error) -> Self {
+        if let Some(error) = from_server(path, waited_ms, &source) {
+            return error;
+        }
         let path = path.to_owned();
         let detail = match source.as_database_error() {
             Some(error) => error.message().to_owned(),

@@ -150,7 +150,7 @@ pub struct Evaluated {
     pub seconds: f64,
 }
 
-fn full() -> f64 {
+pub(super) fn full() -> f64 {
     1.0
 }
 
@@ -220,17 +220,6 @@ pub struct Recorded {
     pub event: Event,
 }
 
-/// The numbers of an event that the database also keeps as columns: queries
-/// can use them, and they are the exact doubles, where a JSON reader may
-/// return a neighbour in the last bit.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Numbers {
-    pub accuracy: Option<f64>,
-    pub latency_ms: Option<f64>,
-    pub latency_low_ms: Option<f64>,
-    pub latency_high_ms: Option<f64>,
-}
-
 impl Event {
     /// The kind's name in the database and in exports.
     pub fn kind(&self) -> &str {
@@ -272,59 +261,9 @@ impl Event {
         }
     }
 
-    /// [`to_json`](Self::to_json) as text, fields in their declared order.
-    pub(super) fn to_text(&self) -> String {
-        match self {
-            Event::Unknown(value) => value.to_string(),
-            known => serde_json::to_string(known).expect("plain data"),
-        }
-    }
-
     /// Reads what [`to_json`](Self::to_json) wrote, in this or a newer version.
     pub fn from_json(value: Value) -> Self {
         Event::deserialize(&value).unwrap_or(Event::Unknown(value))
-    }
-
-    pub(super) fn numbers(&self) -> Numbers {
-        match self {
-            Event::Evaluated(e) => Numbers {
-                accuracy: Some(e.accuracy),
-                latency_ms: Some(e.latency_ms),
-                latency_low_ms: Some(e.latency_low_ms),
-                latency_high_ms: Some(e.latency_high_ms),
-            },
-            Event::Measured(m) => Numbers {
-                accuracy: None,
-                latency_ms: Some(m.median_ms),
-                latency_low_ms: Some(m.ci95_ms[0]),
-                latency_high_ms: Some(m.ci95_ms[1]),
-            },
-            Event::Trained(t) => Numbers {
-                accuracy: Some(t.validation_accuracy),
-                ..Numbers::default()
-            },
-            _ => Numbers::default(),
-        }
-    }
-
-    /// Puts the exact doubles back.
-    pub(super) fn set_numbers(&mut self, numbers: Numbers) {
-        let put = |field: &mut f64, exact: Option<f64>| *field = exact.unwrap_or(*field);
-        match self {
-            Event::Evaluated(e) => {
-                put(&mut e.accuracy, numbers.accuracy);
-                put(&mut e.latency_ms, numbers.latency_ms);
-                put(&mut e.latency_low_ms, numbers.latency_low_ms);
-                put(&mut e.latency_high_ms, numbers.latency_high_ms);
-            }
-            Event::Measured(m) => {
-                put(&mut m.median_ms, numbers.latency_ms);
-                put(&mut m.ci95_ms[0], numbers.latency_low_ms);
-                put(&mut m.ci95_ms[1], numbers.latency_high_ms);
-            }
-            Event::Trained(t) => put(&mut t.validation_accuracy, numbers.accuracy),
-            _ => {}
-        }
     }
 
     /// Whether every number it must hold is finite: JSON has no others, so an
@@ -332,8 +271,11 @@ impl Event {
     pub(super) fn unreadable(&self) -> Option<String> {
         let value = self.to_json();
         match self {
-            Event::Unknown(_) => (!value["kind"].is_string())
-                .then(|| "an event needs a text under `kind`".to_owned()),
+            Event::Unknown(_) => {
+                let kind = value["kind"].as_str();
+                kind.is_none_or(|kind| kind.chars().any(char::is_control))
+                    .then(|| "an event needs a plain text under `kind`".to_owned())
+            }
             _ => Event::deserialize(&value).err().map(|e| e.to_string()),
         }
     }

@@ -2,8 +2,8 @@
 //! first letters of an id, by a name, or by `latest`.
 
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
 use super::header::normalise;
 use super::{Event, RunHeader, RunId, Status, Store, StoreError, Writer};
@@ -53,33 +53,19 @@ impl RunSummary {
     }
 }
 
-/// Only columns that the index `events_by_kind` holds, apart from the few
-/// status events, so that a million evaluations list quickly.
 const SUMMARIES: &str = "
 SELECT r.id, r.name, r.created_ms, r.dataset_name, r.device, r.engine,
-       (SELECT COUNT(DISTINCT candidate) FROM events
-         WHERE run = r.key AND kind = 'evaluated') AS evaluated,
-       (SELECT COUNT(*) FROM events WHERE run = r.key AND kind = 'failed') AS failed,
-       (SELECT COUNT(*) FROM events WHERE run = r.key AND kind = 'measured') AS measured,
-       (SELECT MAX(accuracy) FROM events
-         WHERE run = r.key AND kind = 'evaluated') AS best_accuracy,
-       (SELECT MIN(latency_ms) FROM events
-         WHERE run = r.key AND kind = 'evaluated') AS least_latency_ms,
-       (SELECT at_ms FROM events WHERE run = r.key ORDER BY seq DESC LIMIT 1) AS last_event_ms,
-       (SELECT kind FROM events WHERE run = r.key
-           AND kind IN ('started', 'resumed', 'interrupted', 'finished', 'aborted')
-         ORDER BY seq DESC LIMIT 1) AS status,
-       (SELECT payload FROM events WHERE run = r.key AND kind IN ('started', 'resumed')
-         ORDER BY seq DESC LIMIT 1) AS writer
-FROM runs r";
+       p.evaluated, p.failed, p.measured, p.best_accuracy, p.least_latency_ms,
+       p.last_event_ms, p.status, p.writer
+FROM runs r JOIN progress p ON p.run = r.key";
 
-fn summary(row: &SqliteRow) -> Result<RunSummary, sqlx::Error> {
+fn summary(row: &AnyRow) -> Result<RunSummary, sqlx::Error> {
     let count = |name| row.try_get::<i64, _>(name).map(|n| n as u64);
     let created_ms: i64 = row.try_get("created_ms")?;
-    let status: Option<&str> = row.try_get("status")?;
-    let writer: Option<&str> = row.try_get("writer")?;
+    let status: Option<String> = row.try_get("status")?;
+    let writer: Option<String> = row.try_get("writer")?;
     let writer = writer
-        .and_then(|text| serde_json::from_str(text).ok())
+        .and_then(|text| serde_json::from_str(&text).ok())
         .map(Event::from_json)
         .and_then(|event| match event {
             Event::Started { writer } | Event::Resumed { writer } => Some(writer),
@@ -88,11 +74,12 @@ fn summary(row: &SqliteRow) -> Result<RunSummary, sqlx::Error> {
     Ok(RunSummary {
         id: RunId(row.try_get("id")?),
         name: row.try_get("name")?,
-        status: status.and_then(Status::after).unwrap_or(Status::Running),
+        status: status
+            .as_deref()
+            .and_then(Status::after)
+            .unwrap_or(Status::Running),
         created_ms,
-        last_event_ms: row
-            .try_get::<Option<i64>, _>("last_event_ms")?
-            .unwrap_or(created_ms),
+        last_event_ms: row.try_get("last_event_ms")?,
         evaluated: count("evaluated")?,
         failed: count("failed")?,
         measured: count("measured")?,
@@ -133,7 +120,7 @@ impl Store {
     /// One run's line of the list.
     pub fn summary(&self, run: &RunId) -> Result<RunSummary, StoreError> {
         let row = self.read(async |connection| {
-            sqlx::query(sqlx::AssertSqlSafe(format!("{SUMMARIES} WHERE r.id = ?")))
+            sqlx::query(sqlx::AssertSqlSafe(format!("{SUMMARIES} WHERE r.id = $1")))
                 .bind(run.as_str())
                 .fetch_optional(connection)
                 .await?
@@ -177,44 +164,19 @@ impl Store {
     /// The run's header and when it was created (Unix time, milliseconds).
     pub fn header(&self, run: &RunId) -> Result<(RunHeader, i64), StoreError> {
         let row = self.read(async |connection| {
-            sqlx::query("SELECT * FROM runs WHERE id = ?")
+            sqlx::query("SELECT * FROM runs WHERE id = $1")
                 .bind(run.as_str())
                 .fetch_optional(connection)
                 .await
         })?;
         let row = row.ok_or_else(|| self.unknown_run(run.as_str()))?;
-        self.decode_header(&row)
-    }
-
-    fn decode_header(&self, row: &SqliteRow) -> Result<(RunHeader, i64), StoreError> {
-        let text = |name| {
-            row.try_get::<String, _>(name)
-                .map_err(|e| self.location.explain(e))
-        };
-        let damaged = |detail: String| StoreError::Damaged {
-            path: self.path().to_owned(),
-            detail,
-        };
-        let experiment = serde_json::from_str(&text("experiment")?)
-            .map_err(|e| damaged(format!("a run's experiment is not JSON: {e}")))?;
-        let seed = text("seed")?
-            .parse()
-            .map_err(|e| damaged(format!("a run's seed is not a number: {e}")))?;
-        let other = |e| self.location.explain(e);
-        let header = RunHeader {
-            name: text("name")?,
-            experiment,
-            space_text: text("space_text")?,
-            space_hash: text("space_hash")?,
-            seed,
-            bespoke_version: text("bespoke_version")?,
-            git_commit: row.try_get("git_commit").map_err(other)?,
-            dataset_name: text("dataset_name")?,
-            dataset_hash: text("dataset_hash")?,
-            device: text("device")?,
-            engine: text("engine")?,
-        };
-        Ok((header, row.try_get("created_ms").map_err(other)?))
+        decode_header(&row).map_err(|error| match error {
+            Undecodable::Column(e) => self.location.explain(e),
+            Undecodable::Text(detail) => StoreError::Damaged {
+                path: self.path().to_owned(),
+                detail,
+            },
+        })
     }
 
     /// Ids and names, the latest first.
@@ -254,17 +216,49 @@ impl Store {
     }
 }
 
-/// Adds a run; false where its id is taken.
+/// Why a row is no header.
+pub(super) enum Undecodable {
+    Column(sqlx::Error),
+    Text(String),
+}
+
+/// A run's header and when it was created, from its row.
+pub(super) fn decode_header(row: &AnyRow) -> Result<(RunHeader, i64), Undecodable> {
+    let text = |name| row.try_get::<String, _>(name).map_err(Undecodable::Column);
+    let experiment = serde_json::from_str(&text("experiment")?)
+        .map_err(|e| Undecodable::Text(format!("a run's experiment is not JSON: {e}")))?;
+    let seed = text("seed")?
+        .parse()
+        .map_err(|e| Undecodable::Text(format!("a run's seed is not a number: {e}")))?;
+    let header = RunHeader {
+        name: text("name")?,
+        experiment,
+        space_text: text("space_text")?,
+        space_hash: text("space_hash")?,
+        seed,
+        bespoke_version: text("bespoke_version")?,
+        git_commit: row.try_get("git_commit").map_err(Undecodable::Column)?,
+        dataset_name: text("dataset_name")?,
+        dataset_hash: text("dataset_hash")?,
+        device: text("device")?,
+        engine: text("engine")?,
+    };
+    let created_ms = row.try_get("created_ms").map_err(Undecodable::Column)?;
+    Ok((header, created_ms))
+}
+
+/// Adds a run and returns its key; none where its id is taken.
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     id: &RunId,
     header: &RunHeader,
     created_ms: i64,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
+) -> Result<Option<i64>, sqlx::Error> {
+    let keys: Vec<i64> = sqlx::query_scalar(
         "INSERT INTO runs (id, created_ms, name, experiment, space_text, space_hash, seed,
                            bespoke_version, git_commit, dataset_name, dataset_hash, device, engine)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+         ON CONFLICT (id) DO NOTHING RETURNING key",
     )
     .bind(id.as_str())
     .bind(created_ms)
@@ -279,7 +273,18 @@ pub(super) async fn insert(
     .bind(&header.dataset_hash)
     .bind(&header.device)
     .bind(&header.engine)
+    .fetch_all(&mut *connection)
+    .await?;
+    let Some(key) = keys.first().copied() else {
+        return Ok(None);
+    };
+    sqlx::query(
+        "INSERT INTO progress (run, last_seq, last_event_ms, evaluated, failed, measured)
+         VALUES ($1, 0, $2, 0, 0, 0)",
+    )
+    .bind(key)
+    .bind(created_ms)
     .execute(connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(Some(key))
 }

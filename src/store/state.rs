@@ -2,7 +2,9 @@
 //! out of its usual order, or of a kind a newer version wrote, changes what it
 //! can and is counted, since a run must stay readable whatever cut it short.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -128,7 +130,7 @@ pub struct RunState {
     pub warnings: Vec<String>,
     /// Events this version cannot read: how many of each kind.
     pub unknown: BTreeMap<String, u64>,
-    by_genotype: HashMap<String, u64>,
+    by_genotype: FxHashMap<String, u64>,
 }
 
 impl RunState {
@@ -153,7 +155,7 @@ impl RunState {
             notes: Vec::new(),
             warnings: Vec::new(),
             unknown: BTreeMap::new(),
-            by_genotype: HashMap::new(),
+            by_genotype: FxHashMap::default(),
         }
     }
 
@@ -171,9 +173,10 @@ impl RunState {
             Event::Measured(measured) => self.measurements.push(measured),
             Event::Calibrated { payload } => self.calibration = Some(payload),
             Event::Asked(asked) => {
-                self.by_genotype
-                    .entry(asked.genotype.clone())
-                    .or_insert(asked.candidate);
+                if !self.by_genotype.contains_key(&asked.genotype) {
+                    self.by_genotype
+                        .insert(asked.genotype.clone(), asked.candidate);
+                }
                 self.candidates.entry(asked.candidate).or_insert(Candidate {
                     id: asked.candidate,
                     generation: Some(asked.generation),
@@ -184,19 +187,37 @@ impl RunState {
                 });
             }
             Event::Evaluated(evaluated) => {
-                self.by_genotype
-                    .insert(evaluated.genotype.clone(), evaluated.candidate);
-                self.candidates.insert(
-                    evaluated.candidate,
-                    Candidate {
-                        id: evaluated.candidate,
-                        generation: Some(evaluated.generation),
-                        genotype: evaluated.genotype.clone(),
-                        network_hash: Some(evaluated.network_hash.clone()),
-                        fidelity: evaluated.fidelity,
-                        outcome: Outcome::Evaluated(Box::new(evaluated)),
-                    },
-                );
+                match self.by_genotype.get_mut(&evaluated.genotype) {
+                    Some(latest) => *latest = evaluated.candidate,
+                    None => {
+                        self.by_genotype
+                            .insert(evaluated.genotype.clone(), evaluated.candidate);
+                    }
+                }
+                match self.candidates.get_mut(&evaluated.candidate) {
+                    // As asked: a million texts need not be made again.
+                    Some(c)
+                        if c.genotype == evaluated.genotype
+                            && c.network_hash.as_deref() == Some(&*evaluated.network_hash) =>
+                    {
+                        c.generation = Some(evaluated.generation);
+                        c.fidelity = evaluated.fidelity;
+                        c.outcome = Outcome::Evaluated(Box::new(evaluated));
+                    }
+                    _ => {
+                        self.candidates.insert(
+                            evaluated.candidate,
+                            Candidate {
+                                id: evaluated.candidate,
+                                generation: Some(evaluated.generation),
+                                genotype: evaluated.genotype.clone(),
+                                network_hash: Some(evaluated.network_hash.clone()),
+                                fidelity: evaluated.fidelity,
+                                outcome: Outcome::Evaluated(Box::new(evaluated)),
+                            },
+                        );
+                    }
+                }
             }
             Event::Failed {
                 candidate,
@@ -365,6 +386,21 @@ impl RunState {
                 }
             })
             .collect()
+    }
+
+    /// An evaluation with what else is known of its architecture, on the run's
+    /// own engine.
+    pub fn member<'a>(&'a self, evaluated: &'a Evaluated) -> FrontMember<'a> {
+        FrontMember {
+            evaluated,
+            predicted_ms: [
+                evaluated.latency_ms,
+                evaluated.latency_low_ms,
+                evaluated.latency_high_ms,
+            ],
+            measured: self.measured(&evaluated.genotype),
+            trained: self.trained.get(&evaluated.genotype),
+        }
     }
 
     /// The word to show for the run's status; see [`Status::word`].

@@ -4,11 +4,10 @@
 //! they come in.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, mpsc};
+use std::panic::resume_unwind;
 
 use super::{Answer, Candidate, Strategy};
+use crate::workers::{Workers, with_workers};
 
 /// How much to evaluate.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,9 +28,7 @@ pub struct Told {
     pub answer: Answer,
 }
 
-/// Spends a budget. Each evaluation runs on a thread with a rayon pool of its
-/// own single thread, so that operators inside it do not compete for cores.
-/// `on_told` sees the answers in the order in which the strategy does.
+/// Spends a budget, each evaluation on one thread ([`with_workers`]). `on_told` sees the answers in the order in which the strategy does.
 ///
 /// # Errors
 /// The first error of an evaluation, in the order of asking, once those under
@@ -46,50 +43,18 @@ pub fn drive<E: Send>(
     mut on_told: impl FnMut(&Told),
 ) -> Result<(), E> {
     let window = budget.window.max(1);
-    let (jobs, queue) = mpsc::channel::<Candidate>();
-    let queue = Mutex::new(queue);
-    let (results, arrivals) = mpsc::channel();
-    let ended = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for _ in 0..budget.threads.clamp(1, window) {
-            let results = results.clone();
-            let (queue, evaluate, ended) = (&queue, &evaluate, &ended);
-            scope.spawn(move || {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-                loop {
-                    let next = queue.lock().unwrap_or_else(|e| e.into_inner()).recv();
-                    let Ok(candidate) = next else { break };
-                    // What was queued when the search ended is nobody's.
-                    if ended.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let outcome = catch_unwind(AssertUnwindSafe(|| match &pool {
-                        Ok(pool) => pool.install(|| evaluate(&candidate)),
-                        // Without a pool of its own it is slower, not wrong.
-                        Err(_) => evaluate(&candidate),
-                    }));
-                    if results.send((candidate.id, outcome)).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        let outcome = spend(strategy, budget, window, &jobs, &arrivals, &mut on_told);
-        // Ends the threads, whatever the outcome.
-        ended.store(true, Ordering::Relaxed);
-        drop(jobs);
-        outcome
-    })
+    with_workers(
+        budget.threads.clamp(1, window),
+        |candidate: Candidate| evaluate(&candidate),
+        |workers| spend(strategy, budget, window, workers, &mut on_told),
+    )
 }
-
-type Arrival<E> = (u64, std::thread::Result<Result<Answer, E>>);
 
 fn spend<E>(
     strategy: &mut dyn Strategy,
     budget: Budget,
     window: usize,
-    jobs: &mpsc::Sender<Candidate>,
-    arrivals: &mpsc::Receiver<Arrival<E>>,
+    workers: &Workers<Candidate, Result<Answer, E>>,
     on_told: &mut dyn FnMut(&Told),
 ) -> Result<(), E> {
     // Some strategies think in shares whose sum is a whole number but for
@@ -111,7 +76,7 @@ fn spend<E>(
             }
             spent += candidate.fidelity;
             outstanding.insert(candidate.id, candidate.clone());
-            jobs.send(candidate).expect("the threads wait for jobs");
+            workers.give(candidate.id, candidate);
         }
         let Some(&first) = outstanding.keys().next() else {
             return Ok(());
@@ -120,7 +85,7 @@ fn spend<E>(
             if let Some(outcome) = arrived.remove(&first) {
                 break outcome;
             }
-            let (id, outcome) = arrivals.recv().expect("the threads answer every job");
+            let (id, outcome) = workers.take();
             arrived.insert(id, outcome);
         };
         let answer = match outcome {
@@ -137,7 +102,7 @@ fn spend<E>(
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
     use crate::space::Space;

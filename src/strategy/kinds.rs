@@ -6,16 +6,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::bayes::Bayes;
 use super::evolution::Evolution;
-use super::guided::Guided;
 use super::local::Local;
 use super::moead::Moead;
 use super::nsga2::Nsga2;
 use super::nsga3::Nsga3;
 use super::random::Random;
 use super::reinforce::Reinforce;
-use super::{Fidelities, Halving, Problem, Rule, Strategy};
+use super::text::serde_as_text;
+use super::{Fidelities, Halving, Problem, Rule, Strategy, bayes, guided};
 use crate::space::{Architecture, GenotypeError};
 
 /// What any strategy can be told beyond its problem; each has defaults of its
@@ -107,8 +106,8 @@ kinds! {
     Nsga3, "nsga3", "NSGA-III, for three and more objectives (Deb and Jain 2014)", Nsga3::of;
     Moead, "moead", "MOEA/D: three and more objectives without generations (Zhang and Li 2007)", Moead::of;
     Reinforce, "reinforce", "A policy rewarded as in MnasNet: accuracy x (latency / target)^w (Tan et al. 2019)", Reinforce::of;
-    Bayes, "bayes", "Surrogates and Thompson sampling in the manner of BANANAS (White et al. 2021)", Bayes::of;
-    Guided, "guided", "Models what is not foretold; expected hypervolume improvement", Guided::of;
+    Bayes, "bayes", "Surrogates and Thompson sampling in the manner of BANANAS (White et al. 2021)", bayes::of;
+    Guided, "guided", "Models what is not foretold; expected hypervolume improvement", guided::of;
 }
 
 /// Makes a strategy.
@@ -164,16 +163,4 @@ impl FromStr for Kind {
     }
 }
 
-impl From<Kind> for String {
-    fn from(kind: Kind) -> String {
-        kind.name().to_string()
-    }
-}
-
-impl TryFrom<String> for Kind {
-    type Error = StrategyError;
-
-    fn try_from(text: String) -> Result<Self, StrategyError> {
-        text.parse()
-    }
-}
+serde_as_text!(Kind);

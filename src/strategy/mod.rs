@@ -29,12 +29,11 @@ mod reinforce;
 mod reward;
 pub mod sorting;
 mod surrogate;
+mod text;
 
-pub use bayes::Bayes;
 #[cfg(feature = "predict")]
 pub use drive::{Budget, Told, drive};
 pub use evolution::Evolution;
-pub use guided::Guided;
 pub use halving::{Fidelities, Halving, Rule};
 pub use kinds::{Kind, Settings, StrategyError, build};
 pub use local::Local;

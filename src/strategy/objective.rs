@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::text::serde_as_text;
+
 /// Something a candidate has a figure of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -69,19 +71,7 @@ impl fmt::Display for Metric {
     }
 }
 
-impl From<Metric> for String {
-    fn from(metric: Metric) -> String {
-        metric.to_string()
-    }
-}
-
-impl TryFrom<String> for Metric {
-    type Error = GoalError;
-
-    fn try_from(text: String) -> Result<Self, GoalError> {
-        text.parse()
-    }
-}
+serde_as_text!(Metric);
 
 impl FromStr for Metric {
     type Err = GoalError;
@@ -157,19 +147,7 @@ impl fmt::Display for Constraint {
     }
 }
 
-impl From<Constraint> for String {
-    fn from(constraint: Constraint) -> String {
-        constraint.to_string()
-    }
-}
-
-impl TryFrom<String> for Constraint {
-    type Error = GoalError;
-
-    fn try_from(text: String) -> Result<Self, GoalError> {
-        text.parse()
-    }
-}
+serde_as_text!(Constraint);
 
 impl FromStr for Constraint {
     type Err = GoalError;

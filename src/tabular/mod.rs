@@ -5,19 +5,20 @@
 //! table's latencies serve to score it. Needs neither burn nor an engine.
 
 mod benchmark;
+mod course;
 mod limits;
+mod peers;
 mod scenario;
 mod tournament;
 mod trial;
 mod truth;
 
 pub use benchmark::{AccuracyColumn, Benchmark, BenchmarkError};
+pub use course::{Course, Quartiles, after, until};
 pub use limits::{FINALISTS, HELP_ROWS, HelpRow, Limited, LimitedError, search_limited};
+pub use peers::{ExportError, Peers, PeersError, export};
 pub use scenario::{Scenario, ScenarioError};
-pub use tournament::{
-    Course, ExportError, Peers, Quartiles, Setup, TournamentError, after, best_accuracies, export,
-    fronts, limited, until,
-};
+pub use tournament::{Fronts, Setup, TournamentError, best_accuracies, fronts, limited};
 pub use trial::{Plan, TrialError, search, search_best, search_front};
 pub use truth::{Truth, handed_over};
 

@@ -95,8 +95,13 @@ fn runs_repeat_themselves_and_guided_beats_random() {
         )
         .unwrap()
     };
-    let courses = run();
-    assert_eq!(courses, run());
+    let Fronts {
+        courses,
+        foreseeable,
+    } = run();
+    assert_eq!(courses, run().courses);
+    assert_eq!(foreseeable.len(), 2);
+    assert!(foreseeable.iter().all(|share| (0.5..=1.0).contains(share)));
     let last = |name: &str| {
         let of = courses.iter().filter(|c| c.strategy == name);
         Quartiles::of(of.map(|c| after(&c.evaluated, 40))).median
@@ -177,7 +182,8 @@ fn peers_are_scored_like_ours() {
         &peers,
         &setup(1, 9),
     )
-    .unwrap();
+    .unwrap()
+    .courses;
     assert_eq!(courses[0].rows, [5, 777, 9930]);
     assert_eq!(courses[0].strategy, "theirs");
     std::fs::write(file.path(), text + "theirs,fpga,0,nonsense\n").unwrap();

@@ -63,12 +63,13 @@ pub enum SpecError {
 }
 
 impl JobSpec {
-    /// The job's identity, given the key of the device. The number of passes of
-    /// a survey and the network's name are not part of what is measured.
+    /// The job's identity, given the key of the device. What a survey's passes
+    /// are about and the network's name are not part of what is measured.
     pub fn id(&self, device_key: Digest) -> Digest {
         let protocol = Protocol {
             passes: 1,
             max_passes: 1,
+            target_pass_error: 1.0,
             ..self.protocol.clone()
         };
         let asked = (

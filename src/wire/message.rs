@@ -1,10 +1,12 @@
 //! The messages. Each is a JSON object with one field, its kind, or the kind
 //! alone as a string; a field that a version does not know is ignored.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Digest, Job, JobSpec, Outcome};
-use crate::device::DeviceFacts;
+use crate::device::{DeviceFacts, Limits};
 
 /// The first message of a connection, of whichever kind the caller is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +36,9 @@ pub struct Hello {
     /// The agent's version.
     pub agent: String,
     pub engines: Vec<String>,
+    /// What networks must not exceed there, by engine, where its owner limits them.
+    #[serde(default)]
+    pub limits: BTreeMap<String, Limits>,
     pub facts: DeviceFacts,
     /// The job that it is measuring, or whose outcome it still has.
     pub holding: Option<Digest>,
@@ -224,6 +229,9 @@ pub struct DeviceInfo {
     pub state: DeviceState,
     pub agent: String,
     pub engines: Vec<String>,
+    /// As [`Hello::limits`].
+    #[serde(default)]
+    pub limits: BTreeMap<String, Limits>,
     pub facts: DeviceFacts,
     /// Jobs waiting for it.
     pub queued: usize,
@@ -273,6 +281,7 @@ impl Hello {
         self.agent = plain(&self.agent, 64);
         self.engines.retain(|name| super::is_name(name));
         self.engines.truncate(32);
+        self.limits.retain(|name, _| self.engines.contains(name));
         clean(&mut self.facts);
         self
     }

@@ -19,6 +19,9 @@ const MOST_INNER_RUNS: usize = 1_000_000;
 /// Longest explanation that is kept of a failure, in characters.
 const LONGEST_REASON: usize = 2_000;
 
+/// More time than a network is simulated for.
+const LONGEST_SIMULATED_MS: f64 = 86_400_000.0;
+
 /// What a device measured.
 pub type Report = Observation;
 
@@ -39,6 +42,11 @@ pub enum Failure {
         what: String,
         remedy: String,
     },
+    #[error("engine `{engine}`: the network exceeds the device's limits: {reason}")]
+    Limit { engine: String, reason: String },
+    /// The engine is a plugin that hung, printed rubbish or ended.
+    #[error("plugin `{plugin}` failed {reason}")]
+    Plugin { plugin: String, reason: String },
     /// NaN, negative or absurd samples, or fewer than were asked for.
     #[error("its measurement is not believable: {reason}")]
     Unbelievable { reason: String },
@@ -116,6 +124,12 @@ impl Report {
         })?;
         let runs = trace.inner_runs as f64;
         let sampled_ms = trace.samples_ms.iter().sum::<f64>() * runs + cold + load;
+        if self.simulated {
+            // A model of a slower device computes its latencies in no time.
+            return require(sampled_ms <= LONGEST_SIMULATED_MS, || {
+                format!("a simulated {sampled_ms:.0} ms are more than a day")
+            });
+        }
         // Clocks of two machines may differ, but not by so much.
         let most_ms = elapsed.as_secs_f64() * 1e3 * 1.05 + 1_000.0;
         require(sampled_ms <= most_ms, || {
@@ -167,6 +181,7 @@ impl Failure {
                 what,
                 remedy,
             },
+            Failure::Limit { engine, reason } => ProbeError::Limit { engine, reason },
             other => ProbeError::Remote {
                 device: device.into(),
                 remedy: other.remedy().into(),
@@ -179,6 +194,9 @@ impl Failure {
         match self {
             Failure::TimedOut { .. } => "choose a smaller network or a protocol with less to do",
             Failure::Memory { .. } => "choose a smaller network, or raise the agent's --memory",
+            Failure::Plugin { .. } => {
+                "try its profile there with `bespoke-probe facts --device FILE.toml`"
+            }
             Failure::Unbelievable { .. } => "check the device's clock and engine",
             Failure::Revoked => "enrol it again with `bespoke devices enrol`",
             Failure::Vanished { .. } => "see what the agent says on the device",
@@ -205,6 +223,14 @@ impl Failure {
                 engine: text(engine),
                 what: text(what),
                 remedy: text(remedy),
+            },
+            Failure::Limit { engine, reason } => Failure::Limit {
+                engine: text(engine),
+                reason: text(reason),
+            },
+            Failure::Plugin { plugin, reason } => Failure::Plugin {
+                plugin: text(plugin),
+                reason: text(reason),
             },
             Failure::Unbelievable { reason } => Failure::Unbelievable {
                 reason: text(reason),
@@ -239,6 +265,15 @@ impl From<ProbeError> for Failure {
                 engine,
                 what,
                 remedy,
+            },
+            ProbeError::Limit { engine, reason } => Failure::Limit { engine, reason },
+            ProbeError::Plugin {
+                plugin,
+                doing,
+                failure,
+            } => Failure::Plugin {
+                plugin,
+                reason: format!("{doing}: {failure}"),
             },
             bad @ ProbeError::BadSample { .. } => Failure::Unbelievable {
                 reason: bad.to_string(),

@@ -183,6 +183,13 @@ fn reports_that_cannot_be_are_failures() {
     insta::assert_snapshot!(why(&|r| r.trace.reference_ms = vec![0.1; 99]), @"its measurement is not believable: it has more samples of the reference than of the network");
     insta::assert_snapshot!(why(&|r| r.load_ms = Some(1e9)), @"its measurement is not believable: it says that it ran for 1000000093 ms, but only 2050 ms passed");
     insta::assert_snapshot!(why(&|r| r.energy_mj = Some(-1.0)), @"its measurement is not believable: an energy of -1 mJ is none");
+    // A slow device is simulated in no time, but not for ever.
+    assert_eq!(
+        why(&|r| (r.simulated, r.trace.samples_ms[3]) = (true, 1e6)),
+        "believed"
+    );
+    insta::assert_snapshot!(why(&|r| (r.simulated, r.trace.samples_ms[3]) = (true, 1e9)), @"its measurement is not believable: a simulated 2000000090 ms are more than a day");
+    insta::assert_snapshot!(why(&|r| (r.simulated, r.trace.samples_ms[3]) = (true, f64::NAN)), @"its measurement is not believable: a latency of NaN ms is none");
     // JSON has no NaN; what stands for it is no number either.
     let mut bad = report();
     bad.trace.samples_ms[0] = f64::NAN;

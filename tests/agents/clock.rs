@@ -44,8 +44,7 @@ fn shifted(dir: &std::path::Path) -> Option<PathBuf> {
     match built {
         Ok(status) if status.success() => Some(library),
         _ => {
-            let loud = "\n*** SKIPPED: no C compiler to shift a clock with ***\n";
-            std::io::Write::write_all(&mut std::io::stderr(), loud.as_bytes()).unwrap();
+            skipped("no C compiler to shift a clock with");
             None
         }
     }

@@ -17,6 +17,13 @@ use tokio::runtime::Runtime;
 
 pub const AGENT: &str = env!("CARGO_BIN_EXE_bespoke-probe");
 
+/// Says that a test, or a part of it, was left out, past the test runner, which
+/// keeps what a test that passes prints.
+pub fn skipped(what: &str) {
+    let loud = format!("\n*** SKIPPED: {what} ***\n");
+    std::io::Write::write_all(&mut std::io::stderr(), loud.as_bytes()).unwrap();
+}
+
 /// Longest that anything here may take; machines that test are busy.
 pub const LONG: Duration = Duration::from_secs(90);
 
@@ -48,9 +55,13 @@ pub struct Here {
 
 impl Here {
     pub fn start() -> Self {
+        Self::at("127.0.0.1:0")
+    }
+
+    pub fn at(listen: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime = runtime();
-        let mut options = ServerOptions::new("127.0.0.1:0", dir.path().join("coordinator"));
+        let mut options = ServerOptions::new(listen, dir.path().join("coordinator"));
         options.settings = settings();
         let server = runtime.block_on(Server::start(options)).unwrap();
         Here {
@@ -197,6 +208,8 @@ pub struct AgentProcess {
     pub child: Option<Child>,
     said: Arc<Mutex<String>>,
     pub arguments: Vec<String>,
+    /// What runs it, such as another namespace.
+    pub prefix: Vec<String>,
     pub environment: Vec<(String, String)>,
 }
 
@@ -218,13 +231,24 @@ impl AgentProcess {
             child: None,
             said: Arc::default(),
             arguments: Vec::new(),
+            prefix: Vec::new(),
             environment: Vec::new(),
         }
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(AGENT);
-        command.args(arguments).arg("--state").arg(&self.dir);
+        let words: Vec<&str> = self
+            .prefix
+            .iter()
+            .map(String::as_str)
+            .chain([AGENT])
+            .collect();
+        let mut command = Command::new(words[0]);
+        command
+            .args(&words[1..])
+            .args(arguments)
+            .arg("--state")
+            .arg(&self.dir);
         command.envs(self.environment.iter().cloned());
         command
     }

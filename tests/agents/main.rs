@@ -8,6 +8,8 @@ mod faults;
 mod harness;
 mod hostile;
 mod loopback;
+mod namespaces;
+mod plugins;
 mod security;
 
 /// Not a test: the coordinator of those tests that end it with `kill -9`. The

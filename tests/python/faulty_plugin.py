@@ -43,6 +43,13 @@ for line in sys.stdin:
         elif mode == "hangs-after-a-load" and loads == 1:
             # With a child, which must not be left over either.
             subprocess.run([sys.executable, "-c", "import time; time.sleep(1000)"])
+        elif mode == "hangs-for-an-agent":
+            # The child's arguments tell whose it is.
+            sleep = "import time; time.sleep(1000)"
+            subprocess.run([sys.executable, "-c", sleep, "faulty_plugin.py", mode])
+        elif mode == "takes-memory":
+            taken = b"x" * (400 << 20)
+            time.sleep(30)
         else:
             ok({"load_ms": 0.5})
     elif command == "run":

@@ -15,6 +15,8 @@ use crate::store::{RunId, Store};
 /// - `run.json`: the header, with the space and the experiment;
 /// - `events.jsonl`: every event as it was recorded, one a line;
 /// - `candidates.csv`, `measurements.csv`, `front.csv`;
+/// - `candidates.parquet`, `measurements.parquet`: the same with types;
+/// - `optuna.journal`: the candidates as an Optuna study;
 /// - `front.svg`, where a candidate has been evaluated;
 /// - `artefacts/`: the run's files under their names.
 pub(super) fn export(store: &Store, run: &RunId, out: &Path) -> miette::Result<usize> {
@@ -27,14 +29,29 @@ pub(super) fn export(store: &Store, run: &RunId, out: &Path) -> miette::Result<u
         "header": state.header,
     }))
     .into_diagnostic()?;
+    let candidates = report::candidate_columns(&state);
+    let measurements = report::measurement_columns(&state);
+    let front = report::front_csv(&report::front_rows(&state));
     let mut files = vec![
-        ("run.json", header + "\n"),
-        ("candidates.csv", report::candidates_csv(&state)),
-        ("measurements.csv", report::measurements_csv(&state)),
-        ("front.csv", report::front_csv(&report::front_rows(&state))),
+        ("run.json", (header + "\n").into_bytes()),
+        ("candidates.csv", candidates.csv().into_bytes()),
+        ("measurements.csv", measurements.csv().into_bytes()),
+        ("front.csv", front.into_bytes()),
+        (
+            "candidates.parquet",
+            report::parquet(&candidates).into_diagnostic()?,
+        ),
+        (
+            "measurements.parquet",
+            report::parquet(&measurements).into_diagnostic()?,
+        ),
+        (
+            "optuna.journal",
+            report::optuna_journal(&state).into_bytes(),
+        ),
     ];
     if let Ok(svg) = report::front_svg(&state, &Default::default()) {
-        files.push(("front.svg", svg));
+        files.push(("front.svg", svg.into_bytes()));
     }
     let mut written = files.len() + 1;
     for (name, content) in files {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use miette::miette;
 
-use crate::space::{SpaceError, format};
+use crate::space::{SpaceError, check_syntax, format};
 
 pub fn fmt(files: &[PathBuf], check: bool, stdout: bool) -> miette::Result<()> {
     let mut wrong = Vec::new();
@@ -12,8 +12,10 @@ pub fn fmt(files: &[PathBuf], check: bool, stdout: bool) -> miette::Result<()> {
         let text = std::fs::read_to_string(file)
             .map_err(|error| miette!("cannot read {}: {error}", file.display()))?;
         let name = file.display().to_string();
-        let formatted =
-            format(&text).map_err(|problem| SpaceError::in_file(&name, &text, vec![problem]))?;
+        // A slip may have moved a bracket: such a file is left as it is.
+        let formatted = check_syntax(&text)
+            .and_then(|()| format(&text).map_err(|problem| vec![problem]))
+            .map_err(|problems| SpaceError::in_file(&name, &text, problems))?;
         if stdout {
             crate::cli::print(&formatted);
         } else if formatted != text {

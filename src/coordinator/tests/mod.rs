@@ -2,6 +2,7 @@
 //! between processes is tested in `tests/agents`.
 
 mod core;
+mod histories;
 mod journal;
 
 use crate::device::{DeviceFacts, Protocol, RunOptions, StopReason, Trace};

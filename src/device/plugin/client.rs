@@ -77,6 +77,11 @@ impl Plugin {
         self.line.timeout
     }
 
+    #[cfg(test)]
+    pub(super) fn set_timeout(&mut self, timeout: Duration) {
+        self.line.timeout = timeout;
+    }
+
     /// Process number while it runs.
     pub fn process_id(&self) -> Option<u32> {
         self.process.as_ref().map(Process::id)

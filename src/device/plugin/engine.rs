@@ -7,13 +7,14 @@ use std::time::Instant;
 use super::message::{
     EnergyTaken, Input, Loaded, MemoryTaken, Nothing, RUNS_LIMIT, Ran, Request, Written,
 };
+use super::self_contained::self_contained;
 use super::{CommandLine, Hello, Plugin};
 use crate::device::stats::check_sample;
 use crate::device::{
     Clock, Deployable, DeviceFacts, Engine, Limits, PeakMemory, ProbeError, RunOptions, Session,
 };
 use crate::network::onnx::{Batch, OnnxOptions, export};
-use crate::network::{Array, Shape};
+use crate::network::{Array, InputSpec, Shape};
 
 /// Two clocks of one machine may differ by so much over one wait.
 const CLOCK_SLACK: f64 = 1.02;
@@ -65,21 +66,20 @@ impl PluginEngine {
                 ..OnnxOptions::default()
             },
         )?;
-        self.open_bytes(&onnx, model, options)
+        self.open_bytes(&onnx, &model.network().input_spec(), options)
     }
 
-    /// As [`open`](Self::open), with bytes that need not be the model's.
+    /// As [`open`](Self::open), with the bytes of a file.
     pub(super) fn open_bytes(
         &self,
         onnx: &[u8],
-        model: &Deployable,
+        input: &InputSpec,
         options: &RunOptions,
     ) -> Result<PluginSession, ProbeError> {
-        let shape = model.network().input_shape();
         let mut dims = vec![options.batch];
-        dims.extend(shape.dims());
-        let values = model.network().example(options.batch, 0);
-        let ids = matches!(shape, Shape::Ids { .. });
+        dims.extend(input.shape.dims());
+        let values = input.example(options.batch, 0);
+        let ids = matches!(input.shape, Shape::Ids { .. });
         let mut plugin = self.plugin();
         plugin.revive()?;
         let session = plugin.new_session();
@@ -141,6 +141,20 @@ impl Engine for PluginEngine {
         options: &RunOptions,
     ) -> Result<Box<dyn Session>, ProbeError> {
         Ok(Box::new(self.open(model, options)?))
+    }
+
+    /// The file came from elsewhere, so it must be all that the plugin reads.
+    fn load_onnx(
+        &self,
+        onnx: &[u8],
+        input: &InputSpec,
+        options: &RunOptions,
+    ) -> Result<Box<dyn Session>, ProbeError> {
+        self_contained(onnx).map_err(|reason| ProbeError::Load {
+            engine: self.name(),
+            reason,
+        })?;
+        Ok(Box::new(self.open_bytes(onnx, input, options)?))
     }
 
     fn facts(&self) -> DeviceFacts {

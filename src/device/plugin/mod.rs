@@ -13,6 +13,7 @@ mod failure;
 mod message;
 mod process;
 mod scratch;
+mod self_contained;
 
 pub use client::Plugin;
 pub use command::CommandLine;

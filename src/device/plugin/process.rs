@@ -10,10 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
-
 use super::message::LINE_LIMIT;
 use super::{CommandLine, PluginFailure};
+use crate::device::ProcessTree;
 
 /// Lines read ahead; a child that prints more waits until they are taken.
 const LINES_AHEAD: usize = 16;
@@ -122,16 +121,9 @@ impl Process {
 
     /// Ends the child and all that it started.
     pub fn kill(&mut self) {
-        let mut system = System::new();
-        let kind = ProcessRefreshKind::nothing();
-        system.refresh_processes_specifics(ProcessesToUpdate::All, true, kind);
-        // A parent that is stopped first starts no further children.
+        let below = ProcessTree::below(self.child.id());
         let _ = self.child.kill();
-        for pid in descendants(&system, Pid::from_u32(self.child.id())) {
-            if let Some(process) = system.process(pid) {
-                process.kill();
-            }
-        }
+        below.kill();
         let _ = self.child.wait();
     }
 
@@ -202,21 +194,4 @@ fn keep_tail(mut from: impl BufRead, tail: &Tail) {
             }
         }
     }
-}
-
-/// The processes below this one, threads of which count as well.
-fn descendants(system: &System, ancestor: Pid) -> Vec<Pid> {
-    let mut found = vec![ancestor];
-    let mut at = 0;
-    while let Some(parent) = found.get(at).copied() {
-        let children = system.processes().iter();
-        let children = children.filter(|(_, p)| p.parent() == Some(parent));
-        let new: Vec<Pid> = children
-            .map(|(pid, _)| *pid)
-            .filter(|pid| !found.contains(pid))
-            .collect();
-        found.extend(new);
-        at += 1;
-    }
-    found.split_off(1)
 }

@@ -53,6 +53,37 @@ fn a_survey_repeats_in_new_orders_and_tells_its_noise() {
 }
 
 #[test]
+fn passes_are_added_until_their_noise_no_longer_matters() {
+    let survey = |width: f64| {
+        let clock = FakeClock::default();
+        let loads = Rc::new(Cell::new(0));
+        let engine = FakeEngine {
+            clock: clock.clone(),
+            slowdown: Rc::new(move |run, _| {
+                if run == 0 {
+                    loads.set(loads.get() + 1);
+                }
+                Some(1.0 + width * noise(loads.get()))
+            }),
+        };
+        let clock = Box::new(clock);
+        let mut probe = LocalProbe::with_clock(Box::new(engine), RunOptions::default(), clock);
+        let models: Vec<Deployable> = (0..8).map(|i| pointwise(20 + 5 * i)).collect();
+        let each = &mut |_: Step<'_>| ControlFlow::Continue(());
+        let survey = measure_many(&mut probe, &models, &protocol(), 3, each).unwrap();
+        let passes = survey
+            .results
+            .iter()
+            .map(|r| r.as_ref().unwrap().passes.len());
+        passes.collect::<Vec<_>>()
+    };
+    // Evenly over a width w, the median gap of two is 0.29 w.
+    assert_eq!(survey(0.035), [2; 8]);
+    let noisy = survey(0.12);
+    assert!(noisy.iter().all(|n| (3..=5).contains(n)), "{noisy:?}");
+}
+
+#[test]
 fn a_network_disturbed_in_one_pass_is_measured_again() {
     let clock = FakeClock::default();
     let loads = Rc::new(Cell::new(0));

@@ -5,8 +5,8 @@ use std::time::Instant;
 use burn::tensor::Device;
 
 use super::{Proxy, ProxyError, Source, score};
-use crate::evaluate::in_parallel;
 use crate::network::Network;
+use crate::workers::in_parallel;
 
 /// What one proxy says of one architecture.
 #[derive(Debug)]

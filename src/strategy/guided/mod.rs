@@ -16,90 +16,37 @@
 
 mod worth;
 
-use std::collections::VecDeque;
+use super::surrogate::{Acquisition, Belief, DESIGN, Searcher, Study, allowed};
+use super::{Metric, Problem, Settings, Strategy};
 
-use super::surrogate::{Model, Study, allowed};
-use super::{Answer, Candidate, Metric, Problem, Settings, Strategy};
+/// Asks for what is expected to add most.
+pub(super) struct Improvement;
 
-/// Evaluations before the model is asked.
-const DESIGN: usize = 10;
-/// Under way at once where no population is set.
-const WINDOW: usize = 8;
-
-/// The state of a search.
-pub struct Guided {
-    study: Study,
-    window: usize,
-    /// Rows to begin with.
-    design: VecDeque<usize>,
-    model: Model,
+/// The strategy for a problem.
+pub(super) fn of(problem: Problem, settings: &Settings) -> impl Strategy + use<> {
+    let mut study = Study::new(problem, settings);
+    let goals = study.problem().goals.clone();
+    let modelled = goals.objectives().iter().map(|m| !study.knows(m)).collect();
+    // Evenly over what is foretold and wanted or limited, within the limits as
+    // far as they can be told.
+    let limits = goals.constraints().to_vec();
+    let key: Option<Metric> = goals.metrics().into_iter().find(|m| study.knows(m));
+    let design = study.design(DESIGN, |study, row| {
+        let known = &study.table.known[row];
+        let value = key.as_ref().and_then(|m| known.estimate(m));
+        (allowed(known, &limits) > 0.1).then(|| value.map_or(0.0, |e| e.value))
+    });
+    Searcher::new(study, settings, design, modelled, Improvement)
 }
 
-impl Guided {
-    pub(super) fn of(problem: Problem, settings: &Settings) -> Self {
-        let mut study = Study::new(problem, settings);
-        let goals = study.problem().goals.clone();
-        let modelled = goals.objectives().iter().map(|m| !study.knows(m));
-        let model = Model::new(modelled.collect());
-        // Evenly over what is foretold and wanted or limited, within the
-        // limits as far as they can be told.
-        let limits = goals.constraints().to_vec();
-        let key: Option<Metric> = goals.metrics().into_iter().find(|m| study.knows(m));
-        let design = study.design(DESIGN, |study, row| {
-            let known = &study.table.known[row];
-            let value = key.as_ref().and_then(|m| known.estimate(m));
-            (allowed(known, &limits) > 0.1).then(|| value.map_or(0.0, |e| e.value))
-        });
-        Guided {
-            window: settings.population(WINDOW),
-            design: design.into(),
-            model,
-            study,
-        }
-    }
-
-    /// The row to ask next, if there is one.
-    fn pick(&mut self) -> Option<usize> {
-        if let Some(row) = self.study.nearest() {
-            return Some(row);
-        }
-        while let Some(row) = self.design.pop_front() {
-            if self.study.is_free(row) {
-                return Some(row);
-            }
-        }
-        if self.study.succeeded().nth(1).is_none() {
-            return self.study.any_free();
-        }
-        let beliefs = self.model.beliefs(&mut self.study);
-        let worths = self.worths(&beliefs);
+impl Acquisition for Improvement {
+    fn choose(&mut self, study: &mut Study, beliefs: &[Option<Belief>]) -> Option<usize> {
+        let worths = worth::worths(study, beliefs);
         let best = worths.into_iter().max_by(|(a, x), (b, y)| {
             // The first of equals.
             x.0.total_cmp(&y.0).then(x.1.total_cmp(&y.1)).then(b.cmp(a))
         });
         best.map(|(row, _)| row)
-    }
-}
-
-impl Strategy for Guided {
-    fn ask(&mut self, limit: usize) -> Vec<Candidate> {
-        let mut asked = Vec::new();
-        while asked.len() < limit && self.study.pending().len() < self.window {
-            let Some(row) = self.pick() else {
-                break;
-            };
-            let generation = self.study.asked() / self.window.max(1);
-            asked.push(self.study.issue(row, generation));
-        }
-        asked
-    }
-
-    fn tell(&mut self, id: u64, answer: Answer) {
-        self.study.tell(id, answer);
-    }
-
-    fn is_exhausted(&self) -> bool {
-        self.study.is_spent()
     }
 }
 

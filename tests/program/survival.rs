@@ -1,0 +1,237 @@
+//! The reliability kit: searches that are killed at random moments and resumed,
+//! and searches that several processes share, end as those that were left alone.
+//! A plugin with steady latencies stands for the device, so that figures can be
+//! compared to the last bit. The long form is run by
+//!   BESPOKE_KILLS=200 cargo test --release --test program -- --ignored killed
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::shell::{bespoke, done, err, events, json};
+
+/// A device whose latencies follow from the size of the model alone.
+fn device(dir: &Path) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let plugin = root.join("tests/python/steady_plugin.py");
+    let profile = dir.join("steady.toml");
+    let text = format!(
+        "name = \"steady\"\ndescription = \"for tests\"\n[connection]\nkind = \"command\"\n\
+         argv = [\"python3\", \"{}\"]\n",
+        plugin.display()
+    );
+    std::fs::write(&profile, text).unwrap();
+    profile
+}
+
+struct Place {
+    dir: tempfile::TempDir,
+    device: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let device = device(dir.path());
+        Place { dir, device }
+    }
+
+    fn db(&self, name: &str) -> String {
+        let path = self.dir.path().join(format!("{name}.db"));
+        path.display().to_string()
+    }
+
+    /// The arguments of a new search of few, small trainings.
+    fn search(&self, db: &str, seed: u64, evaluations: u32) -> Vec<String> {
+        let toml = self.dir.path().join("e.toml");
+        std::fs::write(&toml, "other_engines = []\n").unwrap();
+        let (toml, device) = (toml.display(), self.device.display());
+        format!(
+            "search {toml} --db {db} --engine {device} --seed {seed} --evaluations {evaluations} \
+             --population 6 --window 4 --threads 2 --train-images 100 --epochs 1 --final-epochs 1 \
+             --references 4 --lease 2"
+        )
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect()
+    }
+}
+
+fn start(args: &[String]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_bespoke"))
+        .args(args)
+        .env("NO_COLOR", "1")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits for a process to end; whether it ended well.
+#[track_caller]
+fn end(child: Child) {
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", err(&output));
+}
+
+fn resume(db: &str) -> Vec<String> {
+    let words = ["search", "--resume", "latest", "--lease", "2", "--db", db];
+    words.map(str::to_owned).to_vec()
+}
+
+/// What must be equal: each evaluation with its figures, and the front.
+fn result(db: &str, dir: &Path) -> (BTreeMap<u64, Value>, Value) {
+    let mut evaluated = BTreeMap::new();
+    for event in events(db, dir) {
+        if event["kind"] == "evaluated" {
+            let id = event["candidate"].as_u64().unwrap();
+            let figures = [
+                "genotype",
+                "accuracy",
+                "latency_ms",
+                "fidelity",
+                "generation",
+            ];
+            let figures: Value = figures.iter().map(|name| event[*name].clone()).collect();
+            let before = evaluated.insert(id, figures);
+            assert_eq!(before, None, "candidate {id} was evaluated twice");
+        }
+    }
+    let front = json(&bespoke(&["runs", "--db", db, "front", "latest", "--json"]));
+    (evaluated, front)
+}
+
+/// How many evaluations a database says it has.
+fn recorded(db: &str) -> u64 {
+    let list = bespoke(&["runs", "--db", db, "list", "--json"]);
+    match list.status.success() {
+        true => json(&list)[0]["evaluated"].as_u64().unwrap_or(0),
+        false => 0,
+    }
+}
+
+/// Random moments, the same each time: a linear congruential generator.
+struct Moments(u64);
+
+impl Moments {
+    fn next(&mut self, below: Duration) -> Duration {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        below.mul_f64((self.0 >> 11) as f64 / (1u64 << 53) as f64)
+    }
+}
+
+/// Kills searches at random moments, `kills` times in all, resumes them, and
+/// compares each with one that was left alone.
+fn survives(kills: usize, evaluations: u32) {
+    let place = Place::new();
+    let (mut killed, mut seed, mut found) = (0, 0, 0);
+    let mut moments = Moments(7);
+    while killed < kills {
+        seed += 1;
+        let calm = place.db(&format!("calm-{seed}"));
+        let began = Instant::now();
+        end(start(&place.search(&calm, seed, evaluations)));
+        let whole = began.elapsed();
+        let db = place.db(&format!("killed-{seed}"));
+        let mut args = place.search(&db, seed, evaluations);
+        let mut before = 0;
+        loop {
+            if killed == kills {
+                end(start(&args));
+                break;
+            }
+            let mut child = start(&args);
+            let at = Instant::now() + moments.next(whole);
+            let ended = loop {
+                match child.try_wait().unwrap() {
+                    Some(status) => break Some(status),
+                    None if Instant::now() > at => break None,
+                    None => std::thread::sleep(Duration::from_millis(1)),
+                }
+            };
+            if ended.is_some() {
+                end(child);
+                break;
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            killed += 1;
+            let now = recorded(&db);
+            assert!(now >= before, "{before} evaluations became {now}");
+            (before, found) = (now, found + now);
+            // Killed before there was a run, it begins anew.
+            let list = bespoke(&["runs", "--db", &db, "list", "--json"]);
+            let is_there = list.status.success() && json(&list)[0]["id"].is_string();
+            args = match is_there {
+                true => resume(&db),
+                false => place.search(&db, seed, evaluations),
+            };
+        }
+        done(&bespoke(&["runs", "--db", &db, "verify"]));
+        let (there, here) = (
+            result(&calm, place.dir.path()),
+            result(&db, place.dir.path()),
+        );
+        assert_eq!(there.0.len(), evaluations as usize);
+        assert_eq!(there, here, "seed {seed}");
+    }
+    eprintln!(
+        "{killed} kills over {seed} searches of {evaluations} evaluations: none lost, none repeated, \
+         every front equal to that of a search left alone ({found} evaluations found after kills)"
+    );
+}
+
+#[test]
+fn a_search_that_is_killed_and_resumed_ends_like_one_left_alone() {
+    survives(6, 10);
+}
+
+#[test]
+#[ignore = "takes minutes; BESPOKE_KILLS sets how many"]
+fn a_search_that_is_killed_two_hundred_times_ends_like_one_left_alone() {
+    let kills = std::env::var("BESPOKE_KILLS");
+    survives(kills.map_or(200, |text| text.parse().unwrap()), 40);
+}
+
+#[test]
+fn a_search_that_others_help_with_ends_like_one_alone_though_a_helper_dies() {
+    let place = Place::new();
+    let alone = place.db("alone");
+    end(start(&place.search(&alone, 5, 16)));
+    let db = place.db("shared");
+    let asks = start(&place.search(&db, 5, 16));
+    let join = |db: &str| {
+        let words = [
+            "search",
+            "--join",
+            "latest",
+            "--lease",
+            "2",
+            "--threads",
+            "2",
+            "--db",
+            db,
+        ];
+        start(&words.map(str::to_owned))
+    };
+    while recorded(&db) == 0 {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut dying = join(&db);
+    let helper = join(&db);
+    std::thread::sleep(Duration::from_millis(700));
+    dying.kill().unwrap();
+    dying.wait().unwrap();
+    end(asks);
+    end(helper);
+    assert_eq!(
+        result(&alone, place.dir.path()),
+        result(&db, place.dir.path())
+    );
+}
