@@ -8,15 +8,15 @@ set -eu
 cd "$(dirname "$0")/.."
 profile() {
     set -- "$@" --config 'profile.probe.inherits="release"'
-    for setting in 'lto="fat"' codegen-units=1 strip=true 'opt-level="s"' \
-        'package."*".opt-level="s"' package.tract-linalg.opt-level=3; do
+    for setting in 'lto="fat"' codegen-units=1 strip=true 'opt-level="z"' \
+        'package."*".opt-level="z"' package.tract-linalg.opt-level=3; do
         set -- "$@" --config "profile.probe.$setting"
     done
     # These are at level 3 in the release profile.
     for package in tract-core tract-data ndarray smallvec half bytemuck hashbrown \
         num-integer num-bigint matrixmultiply rayon rayon-core crossbeam-deque \
         crossbeam-epoch rand rand_chacha chacha20 sha2; do
-        set -- "$@" --config "profile.probe.package.$package.opt-level=\"s\""
+        set -- "$@" --config "profile.probe.package.$package.opt-level=\"z\""
     done
     cargo build --profile probe --no-default-features --features agent \
         --bin bespoke-probe "$@"

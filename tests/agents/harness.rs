@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bespoke::coordinator::{Admin, Client, RemoteProbe, Server, ServerOptions, Settings};
@@ -207,6 +208,7 @@ pub struct AgentProcess {
     pub dir: PathBuf,
     pub child: Option<Child>,
     said: Arc<Mutex<String>>,
+    listener: Option<JoinHandle<()>>,
     pub arguments: Vec<String>,
     /// What runs it, such as another namespace.
     pub prefix: Vec<String>,
@@ -230,6 +232,7 @@ impl AgentProcess {
             dir,
             child: None,
             said: Arc::default(),
+            listener: None,
             arguments: Vec::new(),
             prefix: Vec::new(),
             environment: Vec::new(),
@@ -262,11 +265,11 @@ impl AgentProcess {
             .unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let said = self.said.clone();
-        std::thread::spawn(move || {
+        self.listener = Some(std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 said.lock().unwrap().push_str(&format!("{line}\n"));
             }
-        });
+        }));
         self.child = Some(child);
     }
 
@@ -286,12 +289,15 @@ impl AgentProcess {
         }
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until it ends by itself and all that it said is heard.
     pub fn ended(&mut self) -> i32 {
         let mut child = self.child.take().unwrap();
         let begun = Instant::now();
         loop {
             if let Some(status) = child.try_wait().unwrap() {
+                if let Some(listener) = self.listener.take() {
+                    listener.join().unwrap();
+                }
                 return status.code().unwrap_or(-1);
             }
             assert!(begun.elapsed() < LONG, "it does not end: {}", self.said());
