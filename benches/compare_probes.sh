@@ -13,8 +13,10 @@ if [ -z "${BESPOKE:-}" ]; then
     BESPOKE="${CARGO_TARGET_DIR:-target}/release/bespoke"
 fi
 dir=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$dir"' EXIT
+started=
+trap 'kill $started 2>/dev/null || true; rm -rf "$dir"' EXIT
 "$BESPOKE" serve --listen 127.0.0.1:0 --state "$dir/coordinator" >"$dir/serve" 2>/dev/null &
+started=$!
 while [ ! -e "$dir/coordinator/admin.json" ]; do sleep 0.1; done
 export BESPOKE_COORDINATOR="$dir/coordinator/admin.json"
 agent() {
@@ -23,7 +25,8 @@ agent() {
     # shellcheck disable=SC2086
     set -- "$1" "$2" $words
     "$2" enrol "$5" "$6" --state "$dir/$1" >/dev/null
-    "$2" run --state "$dir/$1" 2>/dev/null &
+    "$2" run --state "$dir/$1" >/dev/null 2>&1 &
+    started="$started $!"
 }
 agent first "$first"
 agent second "$second"
