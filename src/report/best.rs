@@ -19,21 +19,17 @@ pub struct Query {
 /// Where candidates were trained for different shares, only those trained for
 /// the greatest are compared.
 pub fn best_rows(state: &RunState, query: &Query) -> Vec<FrontRow> {
-    let latest = state.evaluated().filter(|e| {
-        let candidate = state.candidate_of(&e.genotype);
-        candidate.is_some_and(|c| c.id == e.candidate)
-    });
-    let latest: Vec<_> = latest.collect();
-    let most = latest.iter().map(|e| e.fidelity).fold(0.0, f64::max);
+    // Unlike a run's own limits, one that is asked for takes a known figure.
     let keeps = |e: &crate::store::Evaluated| {
         query.within.iter().all(|limit| {
             let value = e.value(&limit.metric);
             value.is_some_and(|value| limit.violation(value) == 0.0)
         })
     };
-    let mut ranked: Vec<_> = latest
+    let mut ranked: Vec<_> = state
+        .compared()
         .into_iter()
-        .filter(|e| e.fidelity == most && keeps(e))
+        .filter(|e| keeps(e))
         .filter_map(|e| Some((query.by.loss(e.value(&query.by)?), e)))
         .collect();
     // A stable sort: among equals the first asked for stays first.

@@ -8,6 +8,7 @@ use super::share::{LOOK, Worker};
 use super::survey::pool;
 use super::{Report, Search, SearchError};
 use crate::store::{Detail, Leased, Status};
+use crate::workers::in_parallel;
 
 impl Search<'_> {
     /// Takes candidates of a run that another process searches, trains and
@@ -61,24 +62,8 @@ impl Search<'_> {
                     }
                 }
             };
-            let results: Vec<Result<(), SearchError>> = std::thread::scope(|scope| {
-                let threads = this.experiment.threads.max(1);
-                let helpers: Vec<_> = (0..threads)
-                    .map(|_| {
-                        scope.spawn(|| {
-                            // As in the process that asks: operators do not compete for cores.
-                            match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
-                                Ok(pool) => pool.install(helper),
-                                Err(_) => helper(),
-                            }
-                        })
-                    })
-                    .collect();
-                let joined = helpers.into_iter().map(|h| h.join());
-                joined
-                    .map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                    .collect()
-            });
+            let threads = this.experiment.threads.max(1);
+            let results = in_parallel(threads, threads, |_| helper());
             this.send(Report::PhaseDone);
             results.into_iter().collect::<Result<(), SearchError>>()
         });

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Writer;
-use crate::strategy::Metric;
+use crate::strategy::{Constraint, Metric};
 
 /// Something that happened in a run.
 ///
@@ -171,6 +171,14 @@ impl Evaluated {
             Metric::Macs => Some(self.macs as f64),
             Metric::Params => Some(self.params as f64),
         }
+    }
+
+    /// Whether it keeps limits, as far as its figures are known.
+    pub fn keeps(&self, limits: &[Constraint]) -> bool {
+        limits.iter().all(|limit| {
+            let value = self.value(&limit.metric);
+            value.is_none_or(|value| limit.violation(value) == 0.0)
+        })
     }
 
     /// The latency predicted on an engine, with its interval; `None` is the

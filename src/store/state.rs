@@ -347,21 +347,24 @@ impl RunState {
         self.front_by(&objectives, device.as_deref())
     }
 
-    fn front_by(&self, objectives: &[Metric], engine: Option<&str>) -> Vec<FrontMember<'_>> {
-        let latest: Vec<&Evaluated> = self
+    /// The evaluations that are compared with each other: the latest of each
+    /// genotype, and of those the ones trained for the greatest share.
+    pub fn compared(&self) -> Vec<&Evaluated> {
+        let mut latest: Vec<&Evaluated> = self
             .evaluated()
             .filter(|e| self.by_genotype.get(&e.genotype) == Some(&e.candidate))
             .collect();
-        let limits = self.constraints();
-        let feasible = |e: &Evaluated| {
-            limits
-                .iter()
-                .all(|c| e.value(&c.metric).is_none_or(|v| c.violation(v) == 0.0))
-        };
         let most = latest.iter().map(|e| e.fidelity).fold(0.0, f64::max);
-        let mut ranked: Vec<(&Evaluated, [f64; 3], Vec<f64>)> = latest
+        latest.retain(|e| e.fidelity == most);
+        latest
+    }
+
+    fn front_by(&self, objectives: &[Metric], engine: Option<&str>) -> Vec<FrontMember<'_>> {
+        let limits = self.constraints();
+        let mut ranked: Vec<(&Evaluated, [f64; 3], Vec<f64>)> = self
+            .compared()
             .into_iter()
-            .filter(|e| e.fidelity == most && feasible(e))
+            .filter(|e| e.keeps(&limits))
             .filter_map(|e| {
                 let losses = objectives.iter().map(|m| Some(m.loss(e.value(m)?)));
                 let losses = losses.collect::<Option<_>>()?;

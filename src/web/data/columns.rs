@@ -114,8 +114,7 @@ impl Columns {
         self.generation.push(e.generation);
         self.accuracy.push(e.accuracy as f32);
         self.fidelity.push(e.fidelity as f32);
-        let keeps = |c: &Constraint| e.value(&c.metric).is_none_or(|v| c.violation(v) == 0.0);
-        self.feasible.push(u8::from(limits.iter().all(keeps)));
+        self.feasible.push(u8::from(e.keeps(limits)));
         self.superseded.push(u8::from(superseded));
         self.key.push(key(&e.genotype));
         self.seconds.push(e.seconds as f32);
