@@ -89,7 +89,7 @@ impl Default for Experiment {
             profiles: BTreeMap::new(),
             objectives: vec![Metric::Accuracy, Metric::LATENCY],
             constraints: Vec::new(),
-            strategy: Kind::Nsga2,
+            strategy: Kind::Guided,
             proxies: Vec::new(),
             fidelities: None,
             predictor: None,
