@@ -73,6 +73,27 @@ impl ParamSpec {
     }
 }
 
+impl Op {
+    /// Whether the operator has tensors of its own.
+    pub fn is_learned(&self) -> bool {
+        matches!(
+            self,
+            Op::Conv(_)
+                | Op::Conv1d(_)
+                | Op::Linear { .. }
+                | Op::BatchNorm
+                | Op::LayerNorm
+                | Op::GroupNorm { .. }
+                | Op::RmsNorm
+                | Op::Embedding { .. }
+                | Op::Position
+                | Op::ClassToken
+                | Op::RelativeAttention(..)
+                | Op::StateSpace(_)
+        )
+    }
+}
+
 impl Network {
     /// Every tensor the network needs, in node order.
     pub fn param_specs(&self) -> Vec<ParamSpec> {
