@@ -14,7 +14,9 @@ pub struct State {
 }
 
 /// What came of options, one state each.
-pub struct Outcomes {
+pub struct Outcomes<'a> {
+    /// Where all options began.
+    pub before: &'a State,
     pub choice: ChoiceId,
     pub options: Vec<usize>,
     pub states: Vec<State>,
@@ -23,7 +25,7 @@ pub struct Outcomes {
     pub main: Option<usize>,
 }
 
-impl Outcomes {
+impl Outcomes<'_> {
     /// One state for all, in which every tensor that differs is mixed.
     ///
     /// # Errors
@@ -41,6 +43,10 @@ impl Outcomes {
             let Value::Tensor(_) = merged.slots[slot] else {
                 continue;
             };
+            let before = self.before.nodes.get(slot);
+            if self.states.iter().all(|s| Some(&s.nodes[slot]) == before) {
+                continue;
+            }
             let node = self.mix(|state| state.nodes[slot], main, graph)?;
             merged.nodes[slot] = node;
             merged.slots[slot] = Value::Tensor(graph.shape(node));
@@ -56,7 +62,10 @@ impl Outcomes {
     ) -> Result<NodeId, [(usize, Shape); 2]> {
         let inputs: Inputs = self.states.iter().map(node).collect();
         let base = inputs[main];
-        if inputs.iter().all(|input| *input == base) {
+        // Where options do not differ, nothing depends on their weights; one that is
+        // gated alone is weighed still.
+        let is_alone = inputs.len() == 1 && self.main.is_some();
+        if !is_alone && inputs.iter().all(|input| *input == base) {
             return Ok(base);
         }
         let wanted = graph.shape(base);

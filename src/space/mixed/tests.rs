@@ -143,6 +143,36 @@ fn a_second_path_is_marked_and_ends_beside_the_first() {
 }
 
 #[test]
+fn an_option_gated_alone_is_weighed_and_what_it_leaves_alone_is_not() {
+    let space = space(
+        "space t input image 3x8x8
+        block e { choose { x => conv(3, 4) | y => skip } }
+        network {
+            a = input -> conv(1, 4)
+            b = a -> e -> conv(1, 2)
+            c = a + a }",
+    );
+    let mut one = |_: ChoiceId, _: &[usize]| Picked::Gated {
+        active: 1,
+        passive: None,
+    };
+    let mixed = space.mixed(&mut one).unwrap();
+    assert!(
+        mixed.mixes.is_empty(),
+        "nothing that is read depends on the choice"
+    );
+    let space = self::space(
+        "space t input image 3x8x8 network {
+            conv(1, 4) choose { x => conv(3, 4) | y => skip } conv(1, 2) }",
+    );
+    let mixed = space.mixed(&mut one).unwrap();
+    let [(_, mix)] = mixed.mixes.iter().collect::<Vec<_>>()[..] else {
+        panic!("{:?}", mixed.mixes)
+    };
+    assert_eq!(mix.options, [1]);
+}
+
+#[test]
 fn shared_cells_ask_once_and_have_weights_of_their_own() {
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),

@@ -348,6 +348,7 @@ impl<P: Paths> Walker<'_, P> {
         }
         self.picked[choice] = outer;
         let outcomes = Outcomes {
+            before: &before,
             choice,
             options: options.clone(),
             states,
