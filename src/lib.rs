@@ -17,6 +17,8 @@ pub mod data;
 #[cfg(feature = "device")]
 pub mod device;
 #[cfg(feature = "full")]
+pub mod differentiable;
+#[cfg(feature = "full")]
 pub mod evaluate;
 #[cfg(feature = "full")]
 pub mod model;
@@ -32,6 +34,8 @@ pub mod space;
 #[cfg(feature = "runs")]
 pub mod store;
 pub mod strategy;
+#[cfg(feature = "full")]
+pub mod supernet;
 #[cfg(feature = "predict")]
 pub mod tabular;
 #[cfg(feature = "runs")]

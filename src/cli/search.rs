@@ -8,8 +8,8 @@ use miette::{IntoDiagnostic, WrapErr};
 use super::progress::Progress;
 use crate::model::Backend;
 use crate::report::{PlotOptions, front_rows, front_svg, front_table};
-use crate::search::{Experiment, LEASE, Search, Start};
-use crate::strategy::{Constraint, Fidelities, Kind, Metric, Rule};
+use crate::search::{Experiment, LEASE, Search, Searcher, Start};
+use crate::strategy::{Constraint, Fidelities, Metric, Rule};
 
 /// Flags override the experiment file, which overrides the defaults.
 #[derive(Debug, clap::Args)]
@@ -65,7 +65,21 @@ pub struct Args {
     #[arg(long = "constraint", value_name = "LIMIT")]
     constraints: Vec<Constraint>,
     #[arg(long, value_name = "NAME", help = strategy_help())]
-    strategy: Option<Kind>,
+    strategy: Option<Searcher>,
+    /// The latency that networks are to have: differentiable strategies end in
+    /// networks that measure within 5 % of it.
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
+    target_latency_ms: Option<f64>,
+    /// Without a target, what differentiable strategies add to the loss for the
+    /// latency of equal probabilities.
+    #[arg(long, value_name = "NATS")]
+    latency_weight: Option<f64>,
+    /// Differentiable searches, one after another.
+    #[arg(long, value_name = "N")]
+    trials: Option<usize>,
+    /// Epochs of each differentiable search.
+    #[arg(long, value_name = "N")]
+    search_epochs: Option<usize>,
     /// Zero-cost proxies as a prior of the accuracy, separated by commas, for
     /// the strategies guided and bayes (`bespoke proxies --help` lists them).
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -108,9 +122,9 @@ pub struct Args {
 
 /// The strategies with what they do, a line each.
 fn strategy_help() -> String {
-    let mut text = "Who asks for candidates:".to_string();
-    for kind in Kind::ALL {
-        text += &format!("\n  {}: {}", kind.name(), kind.about());
+    let mut text = "Who explores:".to_string();
+    for searcher in Searcher::all() {
+        text += &format!("\n  {}: {}", searcher.name(), searcher.about());
     }
     text
 }
@@ -137,6 +151,11 @@ impl Args {
         set(&mut e.threads, &self.threads);
         set(&mut e.window, &self.window);
         set(&mut e.strategy, &self.strategy);
+        set(&mut e.differentiable.trials, &self.trials);
+        set(&mut e.differentiable.epochs, &self.search_epochs);
+        set(&mut e.differentiable.latency_weight, &self.latency_weight);
+        let target = self.target_latency_ms;
+        e.differentiable.target_latency_ms = target.or(e.differentiable.target_latency_ms);
         set(&mut e.objectives, &self.objectives);
         set(&mut e.proxies, &self.proxies);
         set(&mut e.other_engines, &self.other_engines);

@@ -45,7 +45,7 @@ pub fn accuracy(
 }
 
 /// How many rows of logits are largest at their label.
-pub(super) fn count_right(logits: &[f32], labels: impl ExactSizeIterator<Item = u8>) -> usize {
+pub(crate) fn count_right(logits: &[f32], labels: impl ExactSizeIterator<Item = u8>) -> usize {
     let classes = logits.len() / labels.len().max(1);
     logits
         .chunks_exact(classes)
@@ -58,7 +58,7 @@ pub(super) fn count_right(logits: &[f32], labels: impl ExactSizeIterator<Item = 
 }
 
 /// Whether a network can classify a dataset's images, resized where need be.
-pub(super) fn check_fit(network: &Network, dataset: &Dataset) -> Result<(), TrainError> {
+pub(crate) fn check_fit(network: &Network, dataset: &Dataset) -> Result<(), TrainError> {
     let input = network.input_shape();
     if !dataset.feeds(input) {
         let (network, data) = (input, dataset.shape);

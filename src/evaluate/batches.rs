@@ -13,7 +13,7 @@ use crate::network::Shape;
 
 /// Maps pixels to floats of zero mean and unit variance by channel, at the
 /// resolution a network takes.
-pub(super) struct Normaliser {
+pub(crate) struct Normaliser {
     /// One value for each byte, by channel.
     tables: Vec<[f32; 256]>,
     /// Of the data.
@@ -130,14 +130,14 @@ impl Change {
 }
 
 /// A random generator for one epoch of one run.
-pub(super) fn epoch_rng(seed: u64, epoch: usize) -> ChaCha8Rng {
+pub(crate) fn epoch_rng(seed: u64, epoch: usize) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(epoch as u64);
     rng
 }
 
 /// All indices below `count`, shuffled.
-pub(super) fn shuffled(count: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+pub(crate) fn shuffled(count: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     order.shuffle(rng);
     order

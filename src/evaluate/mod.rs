@@ -16,7 +16,10 @@ use crate::model::ModelError;
 use crate::network::{Shape, Weights};
 
 pub use accuracy::accuracy;
+pub(crate) use accuracy::{check_fit, count_right};
+pub(crate) use batches::{Normaliser, epoch_rng, shuffled};
 pub use many::{TrainJob, train_many};
+pub(crate) use schedule::learning_rate;
 pub use train::train;
 
 /// How to train. The defaults are tuned for small networks and a few epochs.

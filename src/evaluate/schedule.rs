@@ -4,7 +4,7 @@
 use std::f64::consts::PI;
 
 /// Learning rate of a step (from 0) of `steps`, for a given peak.
-pub(super) fn learning_rate(step: usize, steps: usize, peak: f64) -> f64 {
+pub(crate) fn learning_rate(step: usize, steps: usize, peak: f64) -> f64 {
     let warm_up = (steps / 10).max(1);
     if step < warm_up {
         return peak * (step + 1) as f64 / warm_up as f64;

@@ -8,6 +8,7 @@ pub mod backend;
 mod cpu;
 mod engine;
 mod fold;
+mod mixing;
 mod plan;
 mod portable;
 mod sequence;
@@ -26,6 +27,7 @@ use crate::network::{
 pub use backend::{Backend, BackendError};
 pub use engine::BurnEngine;
 pub use fold::fold_batch_norm;
+pub(crate) use mixing::Gates;
 pub use session::InferenceSession;
 pub(crate) use watch::Watch;
 
@@ -76,6 +78,9 @@ pub struct Model {
     specs: Vec<ParamSpec>,
     #[module(skip)]
     layout: Layout,
+    /// Share of the newest batch in running statistics.
+    #[module(skip)]
+    momentum: f32,
 }
 
 impl Model {
@@ -111,6 +116,7 @@ impl Model {
             plan,
             specs: Vec::new(),
             layout,
+            momentum: BATCH_NORM_MOMENTUM,
         };
         for (spec, slot) in specs.iter().zip(model.plan.slots.clone()) {
             let data = weights.get(spec)?.data.clone();
@@ -195,6 +201,17 @@ impl Model {
         let output = self.flatten(output, self.plan.output_shape);
         let features = output.dims().iter().product::<usize>() / batch.max(1);
         output.reshape([batch, features])
+    }
+
+    /// Makes the running statistics the means over these batches (batch-norm
+    /// recalibration, as weights that were inherited need). The device must be one
+    /// of automatic differentiation.
+    pub(crate) fn recalibrate(&mut self, batches: impl Iterator<Item = Tensor<4>>) {
+        for (seen, batch) in batches.enumerate() {
+            self.momentum = 1.0 / (seen + 1) as f32;
+            self.forward(batch);
+        }
+        self.momentum = BATCH_NORM_MOMENTUM;
     }
 
     /// Moves the tensors back to plain data, under the network's names.
@@ -442,8 +459,8 @@ impl Model {
             }
         };
         for (statistic, new) in running.into_iter().zip([mean, variance]) {
-            let old = statistic.value_sync() * (1.0 - BATCH_NORM_MOMENTUM);
-            statistic.update((old + new.detach() * BATCH_NORM_MOMENTUM).detach());
+            let old = statistic.value_sync() * (1.0 - self.momentum);
+            statistic.update((old + new.detach() * self.momentum).detach());
         }
         out
     }

@@ -147,6 +147,49 @@ impl Network {
         Ok(self.output)
     }
 
+    /// Appends an operator whose output has a shape that its inputs do not tell.
+    pub(crate) fn push_shaped(&mut self, op: Op, inputs: Inputs, shape: Shape) -> NodeId {
+        self.nodes.push(Node {
+            op,
+            inputs,
+            shape,
+            precision: self.precision,
+        });
+        self.output = NodeId(self.nodes.len() - 1);
+        self.output
+    }
+
+    /// The nodes that `output` needs, in their order, and which node each was.
+    pub(crate) fn reaching(self, output: NodeId) -> (Network, Vec<NodeId>) {
+        let mut needed = vec![false; self.nodes.len()];
+        needed[0] = true;
+        needed[output.0] = true;
+        for index in (0..self.nodes.len()).rev() {
+            if needed[index] {
+                self.nodes[index]
+                    .inputs
+                    .iter()
+                    .for_each(|i| needed[i.0] = true);
+            }
+        }
+        let mut moved = vec![NodeId(0); self.nodes.len()];
+        let (mut nodes, mut origins) = (Vec::new(), Vec::new());
+        for (index, mut node) in self.nodes.into_iter().enumerate() {
+            if needed[index] {
+                moved[index] = NodeId(nodes.len());
+                node.inputs.iter_mut().for_each(|i| *i = moved[i.0]);
+                nodes.push(node);
+                origins.push(NodeId(index));
+            }
+        }
+        let network = Network {
+            nodes,
+            output: moved[output.0],
+            precision: Precision::FLOAT,
+        };
+        (network, origins)
+    }
+
     /// The bit widths that nodes pushed from here on carry.
     pub fn set_precision(&mut self, precision: Precision) {
         // The input has the bit widths of what reads it first.

@@ -14,17 +14,44 @@ pub struct Simplifier {
     zero: Vec<bool>,
     /// The nodes that are read by later ones; some that are may be missing.
     read: Vec<bool>,
+    /// What is known of where each node comes from, if anybody asks.
+    origins: Option<Origins>,
+}
+
+#[derive(Debug)]
+struct Origins {
+    /// By node.
+    of: Vec<NodeId>,
+    /// Of what is pushed next.
+    next: NodeId,
 }
 
 impl Network {
     /// The equivalent network without dead nodes, zero summands and unary sums.
     pub fn simplify(&self) -> Network {
+        self.simplified(Simplifier::new(self.input_shape())).0
+    }
+
+    /// The same, and which node of this network each of its nodes is.
+    pub fn simplify_traced(&self) -> (Network, Vec<NodeId>) {
         let mut simple = Simplifier::new(self.input_shape());
+        simple.origins = Some(Origins {
+            of: vec![NodeId(0)],
+            next: NodeId(0),
+        });
+        let (network, origins) = self.simplified(simple);
+        (network, origins.map_or_else(Vec::new, |origins| origins.of))
+    }
+
+    fn simplified(&self, mut simple: Simplifier) -> (Network, Option<Origins>) {
         simple.network.nodes[0] = self.nodes[0].clone();
         // Where each node's value is found in the simple network.
         let mut found = Vec::with_capacity(self.nodes.len());
         found.push(NodeId(0));
-        for node in &self.nodes[1..] {
+        for (index, node) in self.nodes.iter().enumerate().skip(1) {
+            if let Some(origins) = &mut simple.origins {
+                origins.next = NodeId(index);
+            }
             let inputs: Vec<NodeId> = node.inputs.iter().map(|i| found[i.0]).collect();
             simple.network.precision = node.precision;
             let Ok(at) = simple.push(node.op, &inputs) else {
@@ -32,7 +59,8 @@ impl Network {
             };
             found.push(at);
         }
-        simple.finish(found[self.output.0])
+        let output = found[self.output.0];
+        simple.finish_traced(output)
     }
 }
 
@@ -44,14 +72,19 @@ impl Simplifier {
             network,
             zero: vec![false],
             read: vec![false],
+            origins: None,
         }
     }
 
     /// The network that ends in `output`.
-    pub fn finish(mut self, output: NodeId) -> Network {
+    pub fn finish(self, output: NodeId) -> Network {
+        self.finish_traced(output).0
+    }
+
+    fn finish_traced(mut self, output: NodeId) -> (Network, Option<Origins>) {
         self.network.output = self.settle(1, output);
         self.network.precision = Precision::FLOAT;
-        self.network
+        (self.network, self.origins)
     }
 }
 
@@ -83,6 +116,9 @@ impl Builder for Simplifier {
         }
         self.zero.push(zeros || matches!(op, Op::Zero { .. }));
         self.read.push(false);
+        if let Some(origins) = &mut self.origins {
+            origins.of.push(origins.next);
+        }
         for input in inputs {
             self.read[input.0] = true;
         }
@@ -121,6 +157,9 @@ impl Builder for Simplifier {
             self.network.nodes.truncate(first);
             self.zero.truncate(first);
             self.read.truncate(first);
+            if let Some(origins) = &mut self.origins {
+                origins.of.truncate(first);
+            }
             return kept;
         }
         // Nothing to drop where each node is read by a later one, up to `kept`.
@@ -157,10 +196,16 @@ impl Builder for Simplifier {
             }
             nodes.swap(next, from);
             self.zero.swap(next, from);
+            if let Some(origins) = &mut self.origins {
+                origins.of.swap(next, from);
+            }
             next += 1;
         }
         nodes.truncate(next);
         self.zero.truncate(next);
+        if let Some(origins) = &mut self.origins {
+            origins.of.truncate(next);
+        }
         self.read.truncate(first);
         self.read.resize(next, true);
         let kept = moved[kept.0 - first];

@@ -71,6 +71,61 @@ impl ParamSpec {
     pub fn elements(&self) -> usize {
         self.dims.iter().product()
     }
+
+    /// Initial values for the operator, as [`Weights::random`] says.
+    pub(crate) fn drawn(&self, op: &Op, rng: &mut ChaCha8Rng) -> Vec<f32> {
+        let is_norm = matches!(
+            op,
+            Op::BatchNorm | Op::LayerNorm | Op::RmsNorm | Op::GroupNorm { .. }
+        );
+        let is_table = matches!(op, Op::Embedding { .. } | Op::Position | Op::ClassToken);
+        let elements = 0..self.elements();
+        match self.role {
+            Role::Weight if !is_norm => {
+                let fan_in: usize = self.dims[1..].iter().product();
+                // A uniform law with the variance 2 / fan_in.
+                let bound = match is_table {
+                    true => 0.02 * 3f32.sqrt(),
+                    false => (6.0 / fan_in as f32).sqrt(),
+                };
+                elements.map(|_| rng.random_range(-bound..bound)).collect()
+            }
+            Role::RelativeKeys | Role::RelativeValues => {
+                let bound = 0.02 * 3f32.sqrt();
+                elements.map(|_| rng.random_range(-bound..bound)).collect()
+            }
+            // Rates of 1 to 16, steps of 0.001 to 0.1.
+            Role::LogDecay => elements
+                .map(|_| rng.random_range(1f32..16.0).ln())
+                .collect(),
+            Role::Bias if matches!(op, Op::StateSpace(_)) => elements
+                .map(|_| inverse_softplus(rng.random_range(1e-3f32.ln()..0.1f32.ln()).exp()))
+                .collect(),
+            Role::Weight | Role::RunningVar | Role::Skip => vec![1.0; self.elements()],
+            Role::Bias | Role::RunningMean => vec![0.0; self.elements()],
+        }
+    }
+}
+
+impl Op {
+    /// Whether the operator has tensors of its own.
+    pub fn is_learned(&self) -> bool {
+        matches!(
+            self,
+            Op::Conv(_)
+                | Op::Conv1d(_)
+                | Op::Linear { .. }
+                | Op::BatchNorm
+                | Op::LayerNorm
+                | Op::GroupNorm { .. }
+                | Op::RmsNorm
+                | Op::Embedding { .. }
+                | Op::Position
+                | Op::ClassToken
+                | Op::RelativeAttention(..)
+                | Op::StateSpace(_)
+        )
+    }
 }
 
 impl Network {
@@ -191,40 +246,7 @@ impl Weights {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut tensors = BTreeMap::new();
         for spec in network.param_specs() {
-            let op = network.node(spec.node).op;
-            let is_norm = matches!(
-                op,
-                Op::BatchNorm | Op::LayerNorm | Op::RmsNorm | Op::GroupNorm { .. }
-            );
-            let is_table = matches!(op, Op::Embedding { .. } | Op::Position | Op::ClassToken);
-            let data = match spec.role {
-                Role::Weight if !is_norm => {
-                    let fan_in: usize = spec.dims[1..].iter().product();
-                    // A uniform law with the variance 2 / fan_in.
-                    let bound = match is_table {
-                        true => 0.02 * 3f32.sqrt(),
-                        false => (6.0 / fan_in as f32).sqrt(),
-                    };
-                    (0..spec.elements())
-                        .map(|_| rng.random_range(-bound..bound))
-                        .collect()
-                }
-                Role::RelativeKeys | Role::RelativeValues => {
-                    let bound = 0.02 * 3f32.sqrt();
-                    (0..spec.elements())
-                        .map(|_| rng.random_range(-bound..bound))
-                        .collect()
-                }
-                // Rates of 1 to 16, steps of 0.001 to 0.1.
-                Role::LogDecay => (0..spec.elements())
-                    .map(|_| rng.random_range(1f32..16.0).ln())
-                    .collect(),
-                Role::Bias if matches!(op, Op::StateSpace(_)) => (0..spec.elements())
-                    .map(|_| inverse_softplus(rng.random_range(1e-3f32.ln()..0.1f32.ln()).exp()))
-                    .collect(),
-                Role::Weight | Role::RunningVar | Role::Skip => vec![1.0; spec.elements()],
-                Role::Bias | Role::RunningMean => vec![0.0; spec.elements()],
-            };
+            let data = spec.drawn(&network.node(spec.node).op, &mut rng);
             tensors.insert(
                 spec.name(),
                 Array {

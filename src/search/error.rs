@@ -46,6 +46,13 @@ pub enum SearchError {
         "energy needs a system that exposes it or a plugin with a meter, docs/measuring.md"
     ))]
     NoEnergy { engine: String },
+    #[error(transparent)]
+    #[diagnostic(help("docs/supernet.md describes differentiable search"))]
+    Gradient(crate::differentiable::GradientError),
+    /// What of the space a differentiable strategy cannot relax.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Relaxation(Box<crate::space::SpaceError>),
     #[error("the space takes {space} inputs, but the images are {data}")]
     #[diagnostic(help("write the space's `input image` line for the data set"))]
     Input { space: String, data: String },
@@ -63,4 +70,13 @@ pub enum SearchError {
     Header { run: RunId, message: String },
     #[error("stopped; nothing recorded is lost. Go on with: bespoke search --resume {run}")]
     Interrupted { run: RunId },
+}
+
+impl From<crate::differentiable::GradientError> for SearchError {
+    fn from(error: crate::differentiable::GradientError) -> Self {
+        match error {
+            crate::differentiable::GradientError::Space(error) => SearchError::Relaxation(error),
+            other => SearchError::Gradient(other),
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{EngineError, engine_name};
+use super::{Differentiable, EngineError, Searcher, engine_name};
 use crate::evaluate::proxies::Proxy;
 use crate::model::Backend;
 use crate::strategy::{
@@ -48,7 +48,9 @@ pub struct Experiment {
     /// Architectures measured to test it.
     pub heldout: usize,
     /// Which strategy asks; `bespoke search --help` lists them.
-    pub strategy: Kind,
+    pub strategy: Searcher,
+    /// Settings of the differentiable strategies.
+    pub differentiable: Differentiable,
     /// Zero-cost proxies whose scores the strategies `guided` and `bayes` take
     /// as a prior of the accuracy, such as `synflow`; each architecture that
     /// they think of is scored.
@@ -89,7 +91,8 @@ impl Default for Experiment {
             profiles: BTreeMap::new(),
             objectives: vec![Metric::Accuracy, Metric::LATENCY],
             constraints: Vec::new(),
-            strategy: Kind::Guided,
+            strategy: Kind::Guided.into(),
+            differentiable: Differentiable::default(),
             proxies: Vec::new(),
             fidelities: None,
             predictor: None,
@@ -270,7 +273,8 @@ impl Experiment {
     /// # Errors
     /// When there is no proxy of a name, or the strategy takes none.
     pub fn proxies(&self) -> Result<Vec<Proxy>, ExperimentError> {
-        let models = [Kind::Guided, Kind::Bayes].contains(&self.strategy);
+        let models = [Kind::Guided, Kind::Bayes].map(Searcher::from);
+        let models = models.contains(&self.strategy);
         if !self.proxies.is_empty() && !models {
             return Err(ExperimentError::Field {
                 field: "proxies",
@@ -318,6 +322,44 @@ impl Experiment {
         )?;
         least("threads", self.threads, 1, "something must run")?;
         least("window", self.window, 1, "something must be asked for")?;
+        let gradient = &self.differentiable;
+        least("trials", gradient.trials, 1, "something must be searched")?;
+        least(
+            "candidates",
+            gradient.candidates,
+            1,
+            "a search must end in something",
+        )?;
+        let positive = |field, value: f64, reason| match value > 0.0 && value.is_finite() {
+            true => Ok(()),
+            false => Err(ExperimentError::Field {
+                field,
+                value: value.to_string(),
+                reason,
+            }),
+        };
+        if let Some(target) = gradient.target_latency_ms {
+            positive(
+                "target_latency_ms",
+                target,
+                "a target latency is a positive number of milliseconds",
+            )?;
+            if !matches!(self.strategy, Searcher::Gradient(_)) {
+                return Err(ExperimentError::Field {
+                    field: "target_latency_ms",
+                    value: target.to_string(),
+                    reason: "only differentiable strategies (darts, gdas, fbnet, proxyless) aim \
+                             at a latency; others take a limit, `--max-latency-ms`",
+                });
+            }
+        }
+        if gradient.latency_weight != 0.0 {
+            positive(
+                "latency_weight",
+                gradient.latency_weight,
+                "a price is at least 0",
+            )?;
+        }
         if let Some(limit) = self.max_latency_ms
             && !(limit > 0.0 && limit.is_finite())
         {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::knowledge::{Calibrations, Scores, SearchKnowledge};
 use super::share::{LOOK, Turns, Worker};
-use super::{Report, Search, SearchError};
+use super::{Report, Search, SearchError, Searcher};
 use crate::device::fits_training;
 use crate::evaluate::{Outcome, TrainConfig, TrainError, train};
 use crate::network::{Network, Weights};
@@ -18,7 +18,7 @@ use crate::strategy::{
 };
 
 /// What an evaluation needs beside the candidate.
-struct Exploration {
+pub(super) struct Exploration {
     goals: Goals,
     calibrations: Arc<Calibrations>,
     device: burn::tensor::Device,
@@ -63,21 +63,31 @@ impl Search<'_> {
                 },
             }),
         };
+        // What this search's own earlier process had, if it was cut short.
+        self.store.end_leases_of_the_gone(&self.run)?;
+        let exploration = Exploration {
+            goals,
+            calibrations: calibrations.clone(),
+            device: device.clone().autodiff(),
+            recorded: self.recorded(),
+            worker: Worker::new(self.lease),
+            turns: Turns::new(experiment.threads),
+        };
+        let kind = match experiment.strategy {
+            Searcher::Asking(kind) => kind,
+            Searcher::Gradient(method) => {
+                return exploration.worker.keeping(&self.store, &self.run, || {
+                    self.descend(method, &calibrations, &exploration, &device)
+                });
+            }
+        };
         let settings = Settings {
             seed: experiment.seed,
             population: Some(experiment.population.min(experiment.evaluations.max(2))),
             initial: self.first_generation(pool, &problem),
             fidelities: experiment.fidelities,
         };
-        let mut strategy = strategy::build(experiment.strategy, problem, &settings)?;
-        let exploration = Exploration {
-            goals,
-            calibrations,
-            device: device.autodiff(),
-            recorded: self.recorded(),
-            worker: Worker::new(self.lease),
-            turns: Turns::new(experiment.threads),
-        };
+        let mut strategy = strategy::build(kind, problem, &settings)?;
         self.send(Report::Phase {
             name: "training candidates",
             steps: experiment.evaluations,
@@ -89,8 +99,6 @@ impl Search<'_> {
             // many train here is a matter of turns.
             threads: experiment.window.min(experiment.threads + WAITING),
         };
-        // What this search's own earlier process had, if it was cut short.
-        self.store.end_leases_of_the_gone(&self.run)?;
         exploration.worker.keeping(&self.store, &self.run, || {
             drive(
                 strategy.as_mut(),
@@ -143,7 +151,7 @@ impl Search<'_> {
     }
 
     /// Evaluates one candidate, or recalls what was recorded of it.
-    fn evaluate(
+    pub(super) fn evaluate(
         &self,
         candidate: &Candidate,
         exploration: &Exploration,

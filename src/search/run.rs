@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::repository::commit_of;
 use super::survey::pool;
-use super::{Experiment, Report, SearchError, Setup, probe};
+use super::{Experiment, Report, SearchError, Searcher, Setup, probe};
 use crate::data::{Dataset, OpenOptions};
 use crate::device::DeviceFacts;
 use crate::network::Network;
@@ -203,6 +203,9 @@ impl<'a> Search<'a> {
             self.space.name(),
             self.space.count()
         ));
+        if let Searcher::Gradient(method) = self.experiment.strategy {
+            self.check_relaxed(method)?;
+        }
         let pool = pool(&self.space, self.experiment.seed);
         let calibrations = self.calibrate(&pool)?;
         self.explore(pool, calibrations)?;

@@ -13,6 +13,7 @@ mod elaborate;
 mod error;
 mod format;
 mod lexer;
+pub mod mixed;
 mod ops;
 mod parser;
 mod skeleton;

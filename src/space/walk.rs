@@ -20,7 +20,7 @@ pub fn condition(term: &Term, shape: Shape, slots: &impl Slots) -> Result<bool, 
     }
 }
 
-fn values(
+pub fn values(
     terms: &[Term],
     shape: Shape,
     slots: &impl Slots,
@@ -81,7 +81,7 @@ pub fn apply_join(join: Join, from: &[usize], slots: &impl Slots) -> Result<Shap
     join_op(join).infer(&shapes?).map_err(|e| e.to_string())
 }
 
-fn join_op(join: Join) -> Op {
+pub fn join_op(join: Join) -> Op {
     match join {
         Join::Sum => Op::Add,
         Join::Product => Op::Mul,

@@ -1,0 +1,79 @@
+//! DARTS's well-known failure: weights learn slower than connections without any,
+//! so that the search ends in skip connections (Zela et al. 2020, arXiv
+//! 1909.09656; Chu et al. 2020, arXiv 1911.12126).
+
+use crate::space::{Architecture, ChoiceKind, Space};
+
+/// How many choices of operators end in one without weights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collapse {
+    pub weightless: usize,
+    /// Choices that had the choice: options with weights and without.
+    pub choices: usize,
+    /// The options without weights that were taken, each once.
+    pub options: Vec<String>,
+}
+
+impl Collapse {
+    /// Looks at an architecture: an option has no weights where taking it leaves the
+    /// fewest parameters of all options.
+    pub fn of(space: &Space, architecture: &Architecture) -> Collapse {
+        let params = |choice: usize, option: usize| {
+            let changed = space.decide(|at, open| {
+                let wanted = match at == choice {
+                    true => Some(option),
+                    false => architecture.option(at),
+                };
+                wanted.filter(|w| open.contains(w)).unwrap_or(open[0])
+            })?;
+            Some(space.network(&changed).ok()?.costs().params)
+        };
+        let mut collapse = Collapse {
+            weightless: 0,
+            choices: 0,
+            options: Vec::new(),
+        };
+        for (choice, taken) in architecture.decisions() {
+            let known = &space.choices()[*choice];
+            if known.kind != ChoiceKind::Option {
+                continue;
+            }
+            let all: Vec<Option<u64>> = (0..known.labels.len())
+                .map(|option| params(*choice, option))
+                .collect();
+            let least = all.iter().flatten().min();
+            if all.iter().flatten().all(|own| Some(own) == least) {
+                continue;
+            }
+            collapse.choices += 1;
+            if all[*taken].as_ref() == least {
+                collapse.weightless += 1;
+                let label = &known.labels[*taken];
+                if !collapse.options.contains(label) {
+                    collapse.options.push(label.clone());
+                }
+            }
+        }
+        collapse
+    }
+
+    /// Whether most choices, and more than one, end in operators without weights.
+    pub fn is_collapsed(&self) -> bool {
+        self.weightless > 1 && 2 * self.weightless > self.choices
+    }
+
+    /// What to tell of it.
+    pub fn warning(&self) -> Option<String> {
+        self.is_collapsed().then(|| {
+            format!(
+                "the search collapsed: {} of {} choices of operators end in `{}`, which have no \
+                 weights; differentiable search is known to overrate them (Zela et al. 2020). Try \
+                 `gdas` or `proxyless`, fewer epochs, or a smaller learning rate of the \
+                 architecture",
+                self.weightless,
+                self.choices,
+                self.options.join("`, `"),
+            )
+        })
+    }
+}
