@@ -14,7 +14,8 @@ use crate::network::{Network, Weights};
 use crate::space::Architecture;
 use crate::store::{self, Asked, Evaluated, Event, Lease};
 use crate::strategy::{
-    self, Answer, Budget, Candidate, Estimate, Goals, Metric, Problem, Settings, Timed, drive,
+    self, Answer, Budget, Candidate, Estimate, Goals, Metric, Problem, Settings, Strategy, Timed,
+    drive,
 };
 
 /// What an evaluation needs beside the candidate.
