@@ -32,6 +32,12 @@ pub(super) struct Seen {
     pub right: usize,
 }
 
+impl Drop for Trainer {
+    fn drop(&mut self) {
+        crate::model::release_buffers();
+    }
+}
+
 impl Trainer {
     /// `device` without or with automatic differentiation.
     ///

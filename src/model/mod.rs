@@ -29,6 +29,10 @@ pub use fold::fold_batch_norm;
 pub use session::InferenceSession;
 pub(crate) use watch::Watch;
 
+/// Frees memory of feature maps that this thread keeps for its next step of
+/// training on the CPU.
+pub(crate) use cpu::release_buffers;
+
 use plan::{Plan, Slot, Step};
 
 /// Added to the variance by batch normalisation.
