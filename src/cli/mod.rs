@@ -7,6 +7,7 @@ pub mod bench_differentiable;
 pub mod bench_predictor;
 pub mod bench_proxies;
 pub mod bench_search;
+pub mod bench_training;
 pub mod calibrate;
 pub mod device;
 pub mod devices;
@@ -94,6 +95,8 @@ enum Bench {
     Differentiable(bench_differentiable::Args),
     /// Strategies on NAS-Bench-201, where every accuracy is known.
     Search(bench_search::Args),
+    /// Images a second in training, network by network.
+    Training(bench_training::Args),
 }
 
 /// Runs the program and returns its exit code.
@@ -126,6 +129,7 @@ pub fn main() -> i32 {
             Bench::Differentiable(args) => bench_differentiable::run(args),
             Bench::Search(args) => bench_search::run(args),
             Bench::Proxies(args) => bench_proxies::run(args),
+            Bench::Training(args) => bench_training::run(args),
             Bench::Agents(args) => bench_agents::run(args),
         },
         Command::Completions(args) => packaging::completions(args),
