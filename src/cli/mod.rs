@@ -3,9 +3,11 @@
 //! stopped by Ctrl-C.
 
 pub mod bench_agents;
+pub mod bench_differentiable;
 pub mod bench_predictor;
 pub mod bench_proxies;
 pub mod bench_search;
+pub mod bench_training;
 pub mod calibrate;
 pub mod device;
 pub mod devices;
@@ -20,6 +22,7 @@ pub mod runs;
 pub mod search;
 pub mod serve;
 pub mod space;
+pub mod supernet;
 pub mod top;
 pub mod web;
 
@@ -66,6 +69,8 @@ enum Command {
     Predictor(predictor::Args),
     /// Score untrained architectures by zero-cost proxies.
     Proxies(proxies::Args),
+    /// Train a whole space in one set of weights, rank by them, extract networks.
+    Supernet(supernet::Args),
     /// Reproduce the published comparisons.
     Bench {
         #[command(subcommand)]
@@ -86,8 +91,12 @@ enum Bench {
     /// Zero-cost proxies against a benchmark's true accuracies, beside published
     /// figures.
     Proxies(bench_proxies::Args),
+    /// Differentiable strategies beside random architectures under equal budgets.
+    Differentiable(bench_differentiable::Args),
     /// Strategies on NAS-Bench-201, where every accuracy is known.
     Search(bench_search::Args),
+    /// Images a second in training, network by network.
+    Training(bench_training::Args),
 }
 
 /// Runs the program and returns its exit code.
@@ -114,10 +123,13 @@ pub fn main() -> i32 {
         Command::Predict(args) => predict::run(args),
         Command::Predictor(args) => predictor::run(args),
         Command::Proxies(args) => proxies::run(args),
+        Command::Supernet(args) => supernet::run(args),
         Command::Bench { command } => match command {
             Bench::Predictor(args) => bench_predictor::run(args),
+            Bench::Differentiable(args) => bench_differentiable::run(args),
             Bench::Search(args) => bench_search::run(args),
             Bench::Proxies(args) => bench_proxies::run(args),
+            Bench::Training(args) => bench_training::run(args),
             Bench::Agents(args) => bench_agents::run(args),
         },
         Command::Completions(args) => packaging::completions(args),

@@ -294,3 +294,36 @@ fn what_cannot_be_searched_is_said() {
     let error = GradientSearch::from_bytes(&bytes, &other, &diverging.config).unwrap_err();
     assert!(error.to_string().contains("another space"));
 }
+
+#[test]
+fn a_gpu_searches_too() {
+    use crate::model::{Backend, backend};
+    let gpu = match backend::device(Backend::Wgpu) {
+        Ok(gpu) => gpu,
+        Err(error) => {
+            eprintln!("*** SKIPPED: differentiable search was not tested with wgpu: {error} ***");
+            return;
+        }
+    };
+    let (space, dataset) = (space(SMALL), Dataset::embedded());
+    let config = GradientConfig {
+        epochs: 2,
+        batch_size: 16,
+        train_images: Some(64),
+        ..GradientConfig::of(Method::Proxyless)
+    };
+    let of = |device: &Device| {
+        let mut search = GradientSearch::new(&space, &dataset, config.clone()).unwrap();
+        search
+            .run(&space, &dataset, device, None, &mut |_| {
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        search.curve
+    };
+    let (cpu, gpu) = (of(&Device::flex()), of(&gpu));
+    for (a, b) in cpu.iter().zip(&gpu) {
+        assert!((a.weight_loss - b.weight_loss).abs() < 0.02, "{a:?} {b:?}");
+        assert_eq!(a.genotype, b.genotype);
+    }
+}

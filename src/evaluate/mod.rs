@@ -8,6 +8,8 @@ mod many;
 pub mod proxies;
 mod resize;
 mod schedule;
+mod step;
+pub mod throughput;
 mod train;
 
 use serde::{Deserialize, Serialize};

@@ -3,20 +3,14 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use burn::module::Module;
-use burn::module::{ModuleVisitor, Param, ParamGroup};
-use burn::optim::decay::WeightDecayConfig;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 
-use super::accuracy::{accuracy, check_fit, count_right};
+use super::accuracy::{accuracy, check_fit};
 use super::batches::{Normaliser, epoch_rng, shuffled};
 use super::schedule::learning_rate;
+use super::step::Trainer;
 use super::{EpochRecord, Outcome, TrainConfig, TrainError};
 use crate::data::Dataset;
-use crate::model::Model;
 use crate::network::{Network, Weights};
 
 /// Trains `network` from `init` on the dataset's training images, resized where
@@ -47,10 +41,9 @@ pub fn train(
     if train_split.is_empty() {
         return Err(TrainError::Config("there are no training images".into()));
     }
-    let device = device.clone().autodiff();
     let normaliser = Normaliser::new(dataset, network.input_shape());
-    let mut model = Model::new(network, init, &device)?;
-    let mut optimiser = optimiser(config, &model);
+    let mut trainer = Trainer::new(network, init, config, device)?;
+    let device = trainer.device().clone();
     let batch_size = config.batch_size.min(train_split.len());
     // An incomplete last batch would have noisy normalisation statistics.
     let steps_per_epoch = train_split.len() / batch_size;
@@ -65,38 +58,22 @@ pub fn train(
             let augmentation = config.augment.then_some(&mut rng);
             let images = normaliser.batch(train_split, indices, augmentation, &device);
             let labels: Vec<u8> = indices.iter().map(|i| train_split.labels[*i]).collect();
-            let logits = model.forward(images);
-            let values: Vec<f32> = logits
-                .clone()
-                .detach()
-                .into_data()
-                .try_into_vec()
-                .expect("logits are f32");
-            right += count_right(&values, labels.iter().copied());
-            let targets = targets(
-                &labels,
-                dataset.classes.len(),
-                config.label_smoothing,
-                &device,
-            );
-            let loss = -(log_softmax(logits, 1) * targets).sum() / batch_size as f32;
-            let value = loss.clone().detach().into_scalar::<f32>() as f64;
-            if !value.is_finite() {
+            let now = (epoch - 1) * steps_per_epoch + step;
+            let rate = learning_rate(now, steps, config.learning_rate);
+            let seen = trainer.step(images, &labels, rate);
+            if !seen.loss.is_finite() {
                 let step = step + 1;
                 return Err(TrainError::Diverged { epoch, step });
             }
-            loss_sum += value;
-            let gradients = GradientsParams::from_grads(loss.backward(), &model);
-            let now = (epoch - 1) * steps_per_epoch + step;
-            let rate = learning_rate(now, steps, config.learning_rate);
-            model = optimiser.step(rate, model, gradients);
+            loss_sum += seen.loss;
+            right += seen.right;
         }
         let validate = config.validate_each_epoch || epoch == config.epochs;
         let validation_accuracy = validate
             .then(|| {
                 accuracy(
                     network,
-                    &model.to_weights(),
+                    &trainer.weights(),
                     dataset,
                     &dataset.validation,
                     &device,
@@ -121,7 +98,7 @@ pub fn train(
         .and_then(|record| record.validation_accuracy)
         .expect("the last epoch is validated");
     Ok(Outcome {
-        weights: model.to_weights(),
+        weights: trainer.weights(),
         curve,
         validation_accuracy,
     })
@@ -146,46 +123,4 @@ fn check(config: &TrainConfig) -> Result<(), TrainError> {
         return Ok(());
     };
     Err(TrainError::Config(problem.into()))
-}
-
-/// Nesterov momentum; decay for filters only, as shrinking a normalisation or a
-/// bias does not simplify a network (He et al. 2019, arXiv 1812.01187).
-fn optimiser(config: &TrainConfig, model: &Model) -> ModuleOptimizer {
-    let momentum = MomentumConfig::new()
-        .with_momentum(config.momentum)
-        .with_dampening(0.0)
-        .with_nesterov(config.momentum > 0.0);
-    let plain = SgdConfig::new().with_momentum(Some(momentum));
-    let decay = WeightDecayConfig::new(config.weight_decay as f32);
-    let decayed = plain.clone().with_weight_decay(Some(decay));
-    let mut filters = FilterIds::default();
-    model.visit(&mut filters);
-    plain
-        .init()
-        .with_group(ParamGroup::from_ids(filters.ids), decayed.build(), None)
-}
-
-/// Collects the parameters that are filters: those of rank above 1.
-#[derive(Default)]
-struct FilterIds {
-    ids: Vec<burn::module::ParamId>,
-}
-
-impl ModuleVisitor for FilterIds {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if D > 1 {
-            self.ids.push(param.id);
-        }
-    }
-}
-
-/// One row of target probabilities for each label.
-pub(super) fn targets(labels: &[u8], classes: usize, smoothing: f64, device: &Device) -> Tensor<2> {
-    let off = (smoothing / classes as f64) as f32;
-    let on = off + (1.0 - smoothing) as f32;
-    let mut data = vec![off; labels.len() * classes];
-    for (row, label) in data.chunks_exact_mut(classes).zip(labels) {
-        row[*label as usize] = on;
-    }
-    Tensor::from_data(TensorData::new(data, [labels.len(), classes]), device)
 }

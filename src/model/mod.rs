@@ -31,6 +31,10 @@ pub(crate) use mixing::Gates;
 pub use session::InferenceSession;
 pub(crate) use watch::Watch;
 
+/// Frees memory of feature maps that this thread keeps for its next step of
+/// training on the CPU.
+pub(crate) use cpu::release_buffers;
+
 use plan::{Plan, Slot, Step};
 
 /// Added to the variance by batch normalisation.

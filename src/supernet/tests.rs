@@ -386,3 +386,44 @@ fn what_is_wrong_is_said() {
     });
     assert!(error.unwrap_err().to_string().contains("diverged"));
 }
+
+#[test]
+fn a_gpu_finds_the_same_gradients() {
+    use crate::model::{Backend, backend};
+    let gpu = match backend::device(Backend::Wgpu) {
+        Ok(gpu) => gpu,
+        Err(error) => {
+            eprintln!("*** SKIPPED: supernets were not tested with wgpu: {error} ***");
+            return;
+        }
+    };
+    let space = space(SMALL);
+    let all = mixed(&space);
+    let batch = batch(&all, 8);
+    let mut weights = SharedWeights::new(3);
+    weights.reserve(&all);
+    let whole = weights.slice(&all);
+    let gates: BTreeMap<ChoiceId, Vec<f64>> = (0..space.choices().len())
+        .map(|choice| {
+            let count = space.choices()[choice].labels.len();
+            (choice, (0..count).map(|o| 0.3 + 0.2 * o as f64).collect())
+        })
+        .collect();
+    let near = |a: f64, b: f64| (a - b).abs() < 1e-3 * (1.0 + a.abs());
+    for wanted in [Wanted::Gates, Wanted::Weights] {
+        let [cpu, gpu] = [device(), gpu.clone()]
+            .map(|device| pass(&all, &whole, &batch, &gates, wanted, &device).unwrap());
+        assert!(near(cpu.loss, gpu.loss));
+        for (choice, own) in &cpu.gates {
+            for (a, b) in own.iter().zip(&gpu.gates[choice]) {
+                assert!(near(*a, *b), "{a} {b}");
+            }
+        }
+        assert_eq!(cpu.weights.tensors.len(), gpu.weights.tensors.len());
+        for (name, own) in &cpu.weights.tensors {
+            for (a, b) in own.data.iter().zip(&gpu.weights.tensors[name].data) {
+                assert!(near(f64::from(*a), f64::from(*b)), "{name}: {a} {b}");
+            }
+        }
+    }
+}

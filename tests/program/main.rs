@@ -13,5 +13,6 @@ mod runs;
 mod search;
 mod shell;
 mod space;
+mod supernet;
 mod survival;
 mod tutorial;

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::shell::{bespoke, done, err, events, json};
 
 /// A device whose latencies follow from the size of the model alone.
-fn device(dir: &Path) -> PathBuf {
+pub fn device(dir: &Path) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let plugin = root.join("tests/python/steady_plugin.py");
     let profile = dir.join("steady.toml");

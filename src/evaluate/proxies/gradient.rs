@@ -7,7 +7,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Tensor, TensorData};
 
 use super::{Proxy, ProxyError, Task};
-use crate::evaluate::train::targets;
+use crate::evaluate::step::targets;
 use crate::model::Model;
 use crate::network::{Network, Op, ParamSpec, Role, Weights};
 

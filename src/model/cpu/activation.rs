@@ -6,6 +6,7 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::autodiff::{Input, Kernel, Output};
+use super::buffer;
 use crate::network::Activation;
 
 /// Elements handled as one piece of work.
@@ -139,9 +140,16 @@ pub(super) fn activate<A: Curve>(values: &mut [f32]) {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2"))]
-fn scale_by_slope<A: Curve>(inputs: &[f32], gradient: &mut [f32]) {
-    for (gradient, &x) in gradient.iter_mut().zip(inputs) {
-        *gradient *= A::slope(x);
+fn activated<A: Curve>(inputs: &[f32], out: &mut [f32]) {
+    for (out, &x) in out.iter_mut().zip(inputs) {
+        *out = A::value(x);
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2"))]
+fn scaled_by_slope<A: Curve>(inputs: &[f32], gradient: &[f32], out: &mut [f32]) {
+    for ((out, &x), gradient) in out.iter_mut().zip(inputs).zip(gradient) {
+        *out = gradient * A::slope(x);
     }
 }
 
@@ -151,9 +159,10 @@ pub(super) struct ActivationKernel(pub Activation);
 
 impl Kernel<1> for ActivationKernel {
     fn forward(&self, [x]: [Input<'_>; 1]) -> Output {
-        let mut data = x.data.to_vec();
+        let mut data = buffer::take(x.data.len());
         data.par_chunks_mut(PIECE)
-            .for_each(|piece| with_curve!(Some(self.0), activate(piece)));
+            .zip(x.data.par_chunks(PIECE))
+            .for_each(|(out, x)| with_curve!(Some(self.0), activated(x, out)));
         Output {
             data,
             dims: x.dims.to_vec(),
@@ -166,11 +175,14 @@ impl Kernel<1> for ActivationKernel {
         output_gradient: &[f32],
         _wanted: [bool; 1],
     ) -> [Option<Vec<f32>>; 1] {
-        let mut gradient = output_gradient.to_vec();
+        let mut gradient = buffer::take(x.data.len());
         gradient
             .par_chunks_mut(PIECE)
             .zip(x.data.par_chunks(PIECE))
-            .for_each(|(gradient, x)| with_curve!(Some(self.0), scale_by_slope(x, gradient)));
+            .zip(output_gradient.par_chunks(PIECE))
+            .for_each(|((out, x), gradient)| {
+                with_curve!(Some(self.0), scaled_by_slope(x, gradient, out))
+            });
         [Some(gradient)]
     }
 }

@@ -105,12 +105,25 @@ fn tensor(data: Vec<f32>, dims: impl Into<burn::tensor::Shape>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(data, dims))
 }
 
+/// Keeps a tensor's memory for the next one, if nobody else has it.
+pub(super) fn recycle(tensor: FlexTensor) {
+    // Where there are several owners, or another layout, this would be a copy.
+    if tensor.is_unique() && tensor.is_contiguous() {
+        let whole = tensor.layout().num_elements() * size_of::<f32>() == tensor.bytes().len();
+        if let (true, Ok(floats)) = (whole, tensor.into_data().try_into_vec()) {
+            super::buffer::give(floats);
+        }
+    }
+}
+
 /// Runs a kernel, recording it for the backward pass if any input is tracked.
 pub(super) fn apply<K: Kernel<N>, const N: usize>(kernel: K, inputs: [Value; N]) -> Value {
     let saved: [FlexTensor; N] = inputs.each_ref().map(Value::contiguous);
     let output = kernel.forward(saved.each_ref().map(view));
     let output = tensor(output.data, output.dims);
     if !inputs.iter().any(Value::is_tracked) {
+        drop(inputs);
+        saved.into_iter().for_each(recycle);
         return Value::Plain(output);
     }
     let guards = inputs.map(|input| match input {
@@ -149,5 +162,7 @@ impl<K: Kernel<N>, const N: usize> Backward<Flex, N> for KernelBackward<K, N> {
                 gradients.register::<Flex>(parent.id, gradient);
             }
         }
+        recycle(output_gradient);
+        saved.into_iter().for_each(recycle);
     }
 }

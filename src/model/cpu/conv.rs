@@ -9,7 +9,12 @@ use rayon::prelude::*;
 
 use super::activation::{activate, with_curve};
 use super::autodiff::{Input, Kernel, Output};
+use super::buffer;
+#[cfg(target_arch = "x86_64")]
+use super::direct;
 use super::gemm::{Matrix, product};
+#[cfg(target_arch = "x86_64")]
+use super::walk::Width;
 use super::window::Window;
 use crate::network::Activation;
 
@@ -28,12 +33,12 @@ pub(super) struct ConvKernel {
 }
 
 /// Sizes of one call.
-struct Plan {
-    window: Window,
-    images: usize,
-    in_channels: usize,
-    out_channels: usize,
-    groups: usize,
+pub(super) struct Plan {
+    pub window: Window,
+    pub images: usize,
+    pub in_channels: usize,
+    pub out_channels: usize,
+    pub groups: usize,
 }
 
 impl Plan {
@@ -47,11 +52,11 @@ impl Plan {
         }
     }
 
-    fn group_in(&self) -> usize {
+    pub fn group_in(&self) -> usize {
         self.in_channels / self.groups
     }
 
-    fn group_out(&self) -> usize {
+    pub fn group_out(&self) -> usize {
         self.out_channels / self.groups
     }
 
@@ -235,6 +240,14 @@ impl Kernel<2> for ConvKernel {
         wanted: [bool; 2],
     ) -> [Option<Vec<f32>>; 2] {
         let plan = Plan::new(self, x.dims);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(width) = Width::detect() {
+            return [
+                wanted[0]
+                    .then(|| direct::input_gradient(&plan, width, filters.data, output_gradient)),
+                wanted[1].then(|| direct::filter_gradient(&plan, width, x.data, output_gradient)),
+            ];
+        }
         [
             wanted[0].then(|| input_gradient(&plan, filters.data, output_gradient)),
             wanted[1].then(|| filter_gradient(&plan, x.data, output_gradient)),
@@ -247,46 +260,65 @@ impl ConvKernel {
     pub fn run(&self, x: Input<'_>, filters: &[f32], bias: Option<&[f32]>) -> Output {
         let plan = Plan::new(self, x.dims);
         let out_len = plan.window.output_pixels() * plan.out_channels;
-        let in_len = plan.window.input_pixels() * plan.in_channels;
-        let (group_out, column) = (plan.group_out(), plan.column());
-        let mut data = vec![0.0; plan.images * out_len];
-        let piece = plan.piece_images();
-        let filters = plan.by_tap(filters);
-        let runs = plan.group_runs();
-        data.par_chunks_mut(piece * out_len)
-            .zip(x.data.par_chunks(piece * in_len))
-            .for_each(|(out, images)| {
-                let rows = out.len() / plan.out_channels;
-                let mut columns = Vec::new();
-                for group in 0..plan.groups {
-                    let columns = plan.columns(group, &runs, images, rows, &mut columns);
-                    let filters = &filters[group * group_out * column..];
-                    let filters = Matrix::new(filters, group_out, column, column);
-                    product(
-                        columns,
-                        filters.transposed(),
-                        &mut out[group * group_out..],
-                        plan.out_channels,
-                        false,
-                    );
+        let mut data = buffer::take(plan.images * out_len);
+        let finish = |out: &mut [f32]| {
+            if let Some(bias) = bias {
+                for row in out.chunks_exact_mut(plan.out_channels) {
+                    row.iter_mut()
+                        .zip(bias)
+                        .for_each(|(out, bias)| *out += bias);
                 }
-                if let Some(bias) = bias {
-                    for row in out.chunks_exact_mut(plan.out_channels) {
-                        row.iter_mut()
-                            .zip(bias)
-                            .for_each(|(out, bias)| *out += bias);
-                    }
-                }
-                if self.activation.is_some() {
-                    with_curve!(self.activation, activate(out));
-                }
-            });
+            }
+            if self.activation.is_some() {
+                with_curve!(self.activation, activate(out));
+            }
+        };
+        convolve(&plan, x.data, filters, &mut data, finish);
         let [height, width] = plan.window.output;
         Output {
             data,
             dims: vec![plan.images, height, width, plan.out_channels],
         }
     }
+}
+
+/// Convolves into `out`; `finish` sees each piece of it while it is in the cache.
+fn convolve(
+    plan: &Plan,
+    x: &[f32],
+    filters: &[f32],
+    out: &mut [f32],
+    finish: impl Fn(&mut [f32]) + Sync,
+) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(width) = Width::detect() {
+        return direct::forward(plan, width, x, filters, out, finish);
+    }
+    let out_len = plan.window.output_pixels() * plan.out_channels;
+    let in_len = plan.window.input_pixels() * plan.in_channels;
+    let (group_out, column) = (plan.group_out(), plan.column());
+    let piece = plan.piece_images();
+    let filters = plan.by_tap(filters);
+    let runs = plan.group_runs();
+    out.par_chunks_mut(piece * out_len)
+        .zip(x.par_chunks(piece * in_len))
+        .for_each(|(out, images)| {
+            let rows = out.len() / plan.out_channels;
+            let mut columns = Vec::new();
+            for group in 0..plan.groups {
+                let columns = plan.columns(group, &runs, images, rows, &mut columns);
+                let filters = &filters[group * group_out * column..];
+                let filters = Matrix::new(filters, group_out, column, column);
+                product(
+                    columns,
+                    filters.transposed(),
+                    &mut out[group * group_out..],
+                    plan.out_channels,
+                    false,
+                );
+            }
+            finish(out);
+        });
 }
 
 /// Gradient of the filters, `[out, in / groups, taps]`.
@@ -324,7 +356,7 @@ fn input_gradient(plan: &Plan, filters: &[f32], output_gradient: &[f32]) -> Vec<
     let piece = plan.piece_images();
     let filters = plan.by_tap(filters);
     let runs = plan.group_runs();
-    let mut data = vec![0.0; plan.images * in_len];
+    let mut data = buffer::zeroed(plan.images * in_len);
     data.par_chunks_mut(piece * in_len)
         .zip(output_gradient.par_chunks(piece * out_len))
         .for_each(|(images, gradient)| {

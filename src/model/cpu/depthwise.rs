@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::activation::{activate, with_curve};
 use super::autodiff::{Input, Kernel, Output};
+use super::buffer;
 use super::window::{Window, for_channels};
 use crate::network::Activation;
 
@@ -40,7 +41,7 @@ impl DepthwiseKernel {
             kernel: window.kernel[1],
         };
         let out_len = window.output_pixels() * channels;
-        let mut data = vec![0.0; x.dims[0] * out_len];
+        let mut data = buffer::take(x.dims[0] * out_len);
         data.par_chunks_mut(out_len)
             .zip(x.data.par_chunks(window.input_pixels() * channels))
             .for_each(|(out, image)| {
@@ -89,7 +90,7 @@ impl Kernel<2> for DepthwiseKernel {
                 width: window.output[1],
                 kernel: window.kernel[1],
             };
-            let mut gradient = vec![0.0; x.data.len()];
+            let mut gradient = buffer::take(x.data.len());
             gradient
                 .par_chunks_mut(in_len)
                 .zip(output_gradient.par_chunks(out_len))

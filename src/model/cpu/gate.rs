@@ -4,6 +4,7 @@
 use rayon::prelude::*;
 
 use super::autodiff::{Input, Kernel, Output};
+use super::buffer;
 
 /// Inputs are the map `N x H x W x C` and the factors `N x 1 x 1 x C`.
 #[derive(Debug, Clone, Copy)]
@@ -52,15 +53,18 @@ impl Kernel<2> for GateKernel {
 fn scaled(dims: &[usize], values: &[f32], factors: &[f32]) -> Vec<f32> {
     let channels = dims[3];
     let image = dims[1] * dims[2] * channels;
-    let mut out = values.to_vec();
+    let mut out = buffer::take(values.len());
     out.par_chunks_mut(image)
+        .zip(values.par_chunks(image))
         .zip(factors.par_chunks(channels))
-        .for_each(|(image, factors)| {
-            for pixel in image.chunks_exact_mut(channels) {
-                pixel
-                    .iter_mut()
-                    .zip(factors)
-                    .for_each(|(x, factor)| *x *= factor);
+        .for_each(|((out, values), factors)| {
+            for (out, values) in out
+                .chunks_exact_mut(channels)
+                .zip(values.chunks_exact(channels))
+            {
+                for ((out, x), factor) in out.iter_mut().zip(values).zip(factors) {
+                    *out = x * factor;
+                }
             }
         });
     out

@@ -9,12 +9,19 @@
 
 mod activation;
 mod autodiff;
+mod buffer;
 mod conv;
 mod depthwise;
+#[cfg(target_arch = "x86_64")]
+mod direct;
 mod gate;
 mod gemm;
 mod norm;
 mod pool;
+#[cfg(target_arch = "x86_64")]
+mod vector;
+#[cfg(target_arch = "x86_64")]
+mod walk;
 mod window;
 
 use burn::tensor::{Tensor, TensorData};
@@ -105,7 +112,9 @@ fn slide(
     } else {
         across(activation).run(input, filters, bias)
     };
-    Value::Plain(plain(out)).into_tensor()
+    let out = Value::Plain(plain(out)).into_tensor();
+    autodiff::recycle(x);
+    out
 }
 
 fn plain(output: Output) -> burn::backend::flex::FlexTensor {
@@ -169,6 +178,11 @@ pub(super) fn global_pool(kind: PoolKind, x: Tensor<4>) -> Tensor<4> {
 /// The product of a map and `N x 1 x 1 x C` factors.
 pub(super) fn gate(x: Tensor<4>, factors: Tensor<4>) -> Tensor<4> {
     apply(GateKernel, [Value::of(x), Value::of(factors)]).into_tensor()
+}
+
+/// Frees the memory that this thread keeps for the next step of training.
+pub(crate) fn release_buffers() {
+    buffer::clear();
 }
 
 /// The sum of equally long vectors, always in the same order.

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::activation::{Curve, with_curve};
 use super::autodiff::{Input, Kernel, Output};
+use super::buffer;
 use super::window::for_channels;
 use crate::network::Activation;
 
@@ -90,13 +91,29 @@ struct Affine {
     shift: Vec<f32>,
 }
 
+/// Rows of few channels are handled several at a time, as so many numbers.
+const TILE: usize = 64;
+
+impl Affine {
+    /// The same for several rows at once.
+    fn tiled(&self) -> Affine {
+        let rows = TILE.div_ceil(self.scale.len());
+        Affine {
+            scale: self.scale.repeat(rows),
+            shift: self.shift.repeat(rows),
+        }
+    }
+}
+
 impl Kernel<3> for NormKernel {
     fn forward(&self, [x, gamma, beta]: [Input<'_>; 3]) -> Output {
         let channels = gamma.data.len();
         let affine = self.affine(gamma.data, beta.data);
-        let mut data = x.data.to_vec();
+        let affine = affine.tiled();
+        let mut data = buffer::take(x.data.len());
         data.par_chunks_mut(PIECE_ROWS * channels)
-            .for_each(|rows| with_curve!(self.activation, affine_activated(&affine, rows)));
+            .zip(x.data.par_chunks(PIECE_ROWS * channels))
+            .for_each(|(out, x)| with_curve!(self.activation, affine_activated(&affine, x, out)));
         Output {
             data,
             dims: x.dims.to_vec(),
@@ -148,17 +165,18 @@ impl Kernel<3> for NormKernel {
                 scale: slope,
                 shift: offset,
             };
-            let mut gradient = output_gradient.to_vec();
-            gradient
-                .par_chunks_mut(PIECE_ROWS * channels)
+            let (affine, correction) = (affine.tiled(), correction.tiled());
+            let mut out = buffer::take(x.data.len());
+            out.par_chunks_mut(PIECE_ROWS * channels)
                 .zip(x.data.par_chunks(PIECE_ROWS * channels))
-                .for_each(|(gradient, x)| {
+                .zip(output_gradient.par_chunks(PIECE_ROWS * channels))
+                .for_each(|((out, x), gradient)| {
                     with_curve!(
                         self.activation,
-                        input_gradient(&affine, &correction, x, gradient)
+                        input_gradient(&affine, &correction, x, gradient, out)
                     )
                 });
-            gradient
+            out
         };
         [
             wanted[0].then(input),
@@ -188,10 +206,12 @@ fn sum_deviations(channels: usize, pivot: &[f32], x: &[f32], sums: &mut [f32]) {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2"))]
-fn affine_activated<A: Curve>(affine: &Affine, rows: &mut [f32]) {
-    for row in rows.chunks_exact_mut(affine.scale.len()) {
-        for ((x, scale), shift) in row.iter_mut().zip(&affine.scale).zip(&affine.shift) {
-            *x = A::value(*x * scale + shift);
+fn affine_activated<A: Curve>(affine: &Affine, x: &[f32], out: &mut [f32]) {
+    let tile = affine.scale.len();
+    for (x, out) in x.chunks(tile).zip(out.chunks_mut(tile)) {
+        let coefficients = affine.scale.iter().zip(&affine.shift);
+        for ((out, x), (scale, shift)) in out.iter_mut().zip(x).zip(coefficients) {
+            *out = A::value(x * scale + shift);
         }
     }
 }
@@ -228,18 +248,26 @@ fn sum_gradients<A: Curve>(
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw", "x86_64+avx2"))]
-fn input_gradient<A: Curve>(affine: &Affine, correction: &Affine, x: &[f32], gradient: &mut [f32]) {
-    let channels = affine.scale.len();
-    let (scale, shift) = (&affine.scale[..channels], &affine.shift[..channels]);
-    let slope = &correction.scale[..channels];
-    let offset = &correction.shift[..channels];
-    for (x, gradient) in x
-        .chunks_exact(channels)
-        .zip(gradient.chunks_exact_mut(channels))
+fn input_gradient<A: Curve>(
+    affine: &Affine,
+    correction: &Affine,
+    x: &[f32],
+    gradient: &[f32],
+    out: &mut [f32],
+) {
+    let tile = affine.scale.len();
+    for ((x, gradient), out) in x
+        .chunks(tile)
+        .zip(gradient.chunks(tile))
+        .zip(out.chunks_mut(tile))
     {
-        for c in 0..channels {
+        let count = out.len();
+        let (x, gradient) = (&x[..count], &gradient[..count]);
+        let (scale, shift) = (&affine.scale[..count], &affine.shift[..count]);
+        let (slope, offset) = (&correction.scale[..count], &correction.shift[..count]);
+        for c in 0..count {
             let before = gradient[c] * A::slope(x[c] * scale[c] + shift[c]);
-            gradient[c] = scale[c] * before + slope[c] * x[c] + offset[c];
+            out[c] = scale[c] * before + slope[c] * x[c] + offset[c];
         }
     }
 }

@@ -4,6 +4,7 @@
 use rayon::prelude::*;
 
 use super::autodiff::{Input, Kernel, Output};
+use super::buffer;
 use super::window::Window;
 use crate::network::PoolKind;
 
@@ -35,7 +36,7 @@ impl Kernel<1> for PoolKernel {
         let channels = x.dims[3];
         let out_len = self.window.output_pixels() * channels;
         let windows = self.windows();
-        let mut data = vec![0.0; x.dims[0] * out_len];
+        let mut data = buffer::zeroed(x.dims[0] * out_len);
         data.par_chunks_mut(out_len)
             .zip(x.data.par_chunks(self.window.input_pixels() * channels))
             .for_each(|(out, image)| {
@@ -77,7 +78,7 @@ impl Kernel<1> for PoolKernel {
         let in_len = self.window.input_pixels() * channels;
         let out_len = self.window.output_pixels() * channels;
         let windows = self.windows();
-        let mut gradient = vec![0.0; x.data.len()];
+        let mut gradient = buffer::zeroed(x.data.len());
         gradient
             .par_chunks_mut(in_len)
             .zip(output_gradient.par_chunks(out_len))

@@ -218,3 +218,66 @@ fn what_cannot_be_mixed_names_the_choice() {
         refused("space t input image 3x8x8 network { conv(3, 4, stride: {1, 2}) pool avg global }");
     assert!(stride.contains("cannot be relaxed"), "{stride}");
 }
+
+/// What a differentiable search can do with every space that comes along.
+#[test]
+fn shipped_spaces_are_relaxed_or_refused_with_a_reason() {
+    use rand::RngExt;
+    let mut found = std::collections::BTreeMap::new();
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/search-spaces")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "space") {
+            continue;
+        }
+        let space = Space::load(&path).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut two = |_: ChoiceId, open: &[usize]| {
+            let active = rng.random_range(0..open.len());
+            Picked::Gated {
+                active: open[active],
+                passive: (open.len() > 1).then(|| open[(active + 1) % open.len()]),
+            }
+        };
+        let say = |made: Result<MixedNetwork, Box<SpaceError>>| match made {
+            Ok(_) => "yes".to_string(),
+            Err(error) => {
+                let text = format!("{:?}", miette::Report::new(*error));
+                let line = text
+                    .lines()
+                    .find(|l| l.contains("relaxed") || l.contains("too many"));
+                line.unwrap_or(&text)
+                    .trim_start_matches([' ', '×'])
+                    .to_string()
+            }
+        };
+        let paths: Vec<String> = (0..8).map(|_| say(space.mixed(&mut two))).collect();
+        let one = paths
+            .iter()
+            .find(|p| *p != "yes")
+            .unwrap_or(&paths[0])
+            .clone();
+        let mixed = say(space.mixed(&mut all));
+        found.insert(space.name().to_string(), (one, mixed));
+    }
+    let refused: Vec<&str> = found
+        .iter()
+        .filter(|(_, (one, mixed))| one != "yes" || mixed != "yes")
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let of_several_inputs = [
+        "hybrid_lm",
+        "mcu",
+        "mobilenetv2",
+        "mobilenetv3",
+        "ofa_mobilenetv3",
+    ];
+    assert_eq!(refused, of_several_inputs, "{found:?}");
+    for name in refused {
+        let (one, mixed) = &found[name];
+        assert!(
+            one.contains("it decides the network's input"),
+            "{name}: {one}"
+        );
+        assert_eq!(one, mixed);
+    }
+}

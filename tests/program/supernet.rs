@@ -1,0 +1,213 @@
+//! Supernets and differentiable searches as a user runs them.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::shell::{bespoke, done, err, events, json, refused};
+
+/// A space of a few small networks.
+const SMALL: &str = "space small
+input image 1x28x28
+classes 10
+
+block unit(out) {
+  choose {
+      wide => conv3x3(out) bn relu
+    | deep => depthwise({3, 5}) bn relu conv1x1(out) bn relu
+    | skip
+  }
+}
+
+network {
+  conv3x3(8, stride 4) bn relu
+  stage s { repeat 3 { unit(8) } }
+  conv1x1({8, 16, 24}) bn relu
+  pool avg global
+  linear(classes)
+}
+";
+
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let space = dir.path().join("small.space");
+    std::fs::write(&space, SMALL).unwrap();
+    (dir, space)
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+#[test]
+fn a_supernet_is_trained_ranked_and_networks_are_taken_out() {
+    let (dir, space) = place();
+    let (space, file) = (space.display(), dir.path().join("small.supernet"));
+    let file = file.display();
+    let train = format!(
+        "supernet train {space} --out {file} --epochs 3 --train-images 1000 --batch-size 32 --distill"
+    );
+    done(&bespoke(&words(&train)));
+    let ranked = json(&bespoke(&words(&format!(
+        "supernet rank {file} -n 4 --alone 1 --json"
+    ))));
+    assert_eq!(ranked["architectures"].as_array().unwrap().len(), 4);
+    let best = &ranked["architectures"][0];
+    assert!(best["inherited"].as_f64().unwrap() > 0.2, "{ranked}");
+    assert!(best["alone"].as_f64().is_some() && ranked["spearman"].as_f64().is_some());
+    let genotype = best["genotype"].as_str().unwrap();
+    let stem = dir.path().join("best.of.four");
+    let extract = format!(
+        "supernet extract {file} --fine-tune 1 --out {}",
+        stem.display()
+    );
+    let mut args = words(&extract);
+    args.extend(["--genotype", genotype]);
+    let said = done(&bespoke(&args));
+    assert!(
+        said.contains("inherited: ") && said.contains("test: "),
+        "{said}"
+    );
+    for ending in ["onnx", "safetensors"] {
+        let path = format!("{}.{ending}", stem.display());
+        assert!(Path::new(&path).metadata().unwrap().len() > 1000);
+    }
+    // What was trained goes on, to no effect where nothing is left.
+    done(&bespoke(&words(&format!("{train} --resume"))));
+
+    let other = dir.path().join("other.space");
+    std::fs::write(&other, SMALL.replace("24}", "32}")).unwrap();
+    let other = train.replace("small.space", "other.space") + " --resume";
+    refused(&bespoke(&words(&other)), &["a supernet of another space"]);
+    refused(
+        &bespoke(&words(&format!("supernet rank {space}"))),
+        &["is no supernet"],
+    );
+    refused(
+        &bespoke(&words(&format!(
+            "supernet train {space} --out {file} --epochs 0"
+        ))),
+        &["`epochs` must be at least 1"],
+    );
+    let unknown = bespoke(&words(&format!(
+        "supernet train {space} --out {file} --sampling fairest"
+    )));
+    refused(
+        &unknown,
+        &["choose among uniform, fair, sandwich, progressive"],
+    );
+}
+
+fn search(db: &str, space: &Path, more: &str) -> std::process::Output {
+    let text = format!(
+        "search --db {db} --space {} --train-images 300 --epochs 1 --final-epochs 1 --references 4 \
+         --search-epochs 4 {more}",
+        space.display()
+    );
+    bespoke(&words(&text))
+}
+
+fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    events.iter().filter(|e| e["kind"] == kind).collect()
+}
+
+#[test]
+fn a_differentiable_search_ends_in_a_front() {
+    let (dir, space) = place();
+    let db = dir.path().join("runs.db").display().to_string();
+    done(&search(
+        &db,
+        &space,
+        "--strategy gdas --trials 2 --latency-weight 0.5",
+    ));
+    let events = events(&db, dir.path());
+    let evaluated = of_kind(&events, "evaluated");
+    assert_eq!(evaluated.len(), 4);
+    let artefacts: Vec<&str> = of_kind(&events, "artefact")
+        .iter()
+        .filter_map(|a| a["name"].as_str())
+        .collect();
+    assert!(
+        artefacts.contains(&"differentiable-1.json"),
+        "{artefacts:?}"
+    );
+    let front = json(&bespoke(&[
+        "runs", "--db", &db, "front", "latest", "--json",
+    ]));
+    assert!(!front.as_array().unwrap().is_empty());
+}
+
+#[test]
+fn a_target_latency_is_measured() {
+    let (dir, space) = place();
+    let device = crate::survival::device(dir.path());
+    let device = device.display();
+    let db = dir.path().join("runs.db").display().to_string();
+    // What the space's networks take on this device.
+    let measured = json(&bespoke(&words(&format!(
+        "measure {} -n 12 --engine {device} --json",
+        space.display()
+    ))));
+    let mut latencies: Vec<f64> = measured
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| m["median_ms"].as_f64().unwrap())
+        .collect();
+    latencies.sort_by(f64::total_cmp);
+    let target = latencies[6];
+    done(&search(
+        &db,
+        &space,
+        &format!("--strategy proxyless --trials 1 --engine {device} --target-latency-ms {target}"),
+    ));
+    let events = events(&db, dir.path());
+    let evaluated = of_kind(&events, "evaluated");
+    assert!(!evaluated.is_empty());
+    for candidate in evaluated {
+        let own = events.iter().find(|e| {
+            e["kind"] == "measured"
+                && e["purpose"] == "front"
+                && e["genotype"] == candidate["genotype"]
+        });
+        let ms = own.unwrap()["median_ms"].as_f64().unwrap();
+        assert!((ms / target - 1.0).abs() <= 0.05, "{ms} for {target}");
+    }
+}
+
+#[test]
+fn what_fails_is_recorded_and_what_cannot_be_relaxed_is_refused() {
+    let (dir, space) = place();
+    let db = dir.path().join("runs.db").display().to_string();
+    let toml = dir.path().join("e.toml");
+    std::fs::write(&toml, "[differentiable]\nlearning_rate = 1e30\n").unwrap();
+    let diverging = search(
+        &db,
+        &space,
+        &format!("{} --strategy darts --trials 2", toml.display()),
+    );
+    assert!(diverging.status.success(), "{}", err(&diverging));
+    let events = events(&db, dir.path());
+    let failed = of_kind(&events, "failed");
+    assert_eq!(failed.len(), 2, "{failed:?}");
+    assert!(failed[0]["cause"].as_str().unwrap().contains("diverged"));
+
+    let sizes = dir.path().join("sizes.space");
+    std::fs::write(&sizes, SMALL.replace("1x28x28", "1x{24, 28}")).unwrap();
+    refused(
+        &search(&db, &sizes, "--strategy gdas"),
+        &["choice `resolution` cannot be relaxed", "sizes.space:2"],
+    );
+    refused(
+        &search(&db, &space, "--strategy nsga2 --target-latency-ms 1"),
+        &["only differentiable strategies"],
+    );
+    refused(
+        &search(&db, &space, "--strategy gdas --target-latency-ms -1"),
+        &["a positive number of milliseconds"],
+    );
+    refused(
+        &search(&db, &space, "--strategy dartz"),
+        &["no strategy `dartz`", "proxyless"],
+    );
+}
