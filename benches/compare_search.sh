@@ -30,7 +30,8 @@ work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 "$bespoke" bench search --accuracy "$accuracies" --device "$devices" --seeds "$seeds" \
     --export-table "$work/table.csv"
-"$python" benches/search_peers.py "$work/table.csv" "$work/peers.csv" \
+# Their matrices are small: threads that share one only wait for each other.
+OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 "$python" benches/search_peers.py "$work/table.csv" "$work/peers.csv" \
     --evaluations "$evaluations" --seeds "$seeds" --device "$devices" >&2
 "$bespoke" bench search --accuracy "$accuracies" --device "$devices" --seeds "$seeds" \
     --evaluations "$evaluations" --strategy guided,bayes,nsga2,evolution,local,random \
