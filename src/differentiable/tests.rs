@@ -125,9 +125,6 @@ fn every_method_runs_and_goes_on_where_it_was_stopped() {
         };
         let unbroken = run(&space, config.clone());
         assert_eq!(unbroken.curve.len(), 3, "{method:?}");
-        let [first, .., last] = &unbroken.curve[..] else {
-            panic!()
-        };
         let (first, last) = (&unbroken.curve[0], &unbroken.curve[2]);
         // Single paths see each weight too rarely in twelve steps.
         assert!(
