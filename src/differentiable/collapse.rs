@@ -67,9 +67,9 @@ impl Collapse {
         self.is_collapsed().then(|| {
             format!(
                 "the search collapsed: {} of {} choices of operators end in `{}`, which have no \
-                 weights; differentiable search is known to overrate them (Zela et al. 2020). Try \
-                 `gdas` or `proxyless`, fewer epochs, or a smaller learning rate of the \
-                 architecture",
+                 weights; differentiable search is known to overrate them (Zela et al. 2020), and \
+                 so does a high price of latency. Try `gdas` or `proxyless`, fewer epochs, a \
+                 smaller learning rate of the architecture, or a lower price",
                 self.weightless,
                 self.choices,
                 self.options.join("`, `"),

@@ -21,10 +21,10 @@ fn space(text: &str) -> Space {
 
 fn config(method: Method) -> GradientConfig {
     GradientConfig {
-        epochs: 3,
         batch_size: 32,
+        warm_up: 1,
         train_images: Some(256),
-        ..GradientConfig::of(method)
+        ..GradientConfig::of(method, 3)
     }
 }
 
@@ -304,10 +304,10 @@ fn a_gpu_searches_too() {
     };
     let (space, dataset) = (space(SMALL), Dataset::embedded());
     let config = GradientConfig {
-        epochs: 2,
         batch_size: 16,
+        warm_up: 1,
         train_images: Some(64),
-        ..GradientConfig::of(Method::Proxyless)
+        ..GradientConfig::of(Method::Proxyless, 2)
     };
     let of = |device: &Device| {
         let mut search = GradientSearch::new(&space, &dataset, config.clone()).unwrap();

@@ -60,7 +60,7 @@ impl Place {
     }
 }
 
-fn start(args: &[String]) -> Child {
+pub fn start(args: &[String]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_bespoke"))
         .args(args)
         .env("NO_COLOR", "1")
@@ -72,18 +72,18 @@ fn start(args: &[String]) -> Child {
 
 /// Waits for a process to end; whether it ended well.
 #[track_caller]
-fn end(child: Child) {
+pub fn end(child: Child) {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", err(&output));
 }
 
-fn resume(db: &str) -> Vec<String> {
+pub fn resume(db: &str) -> Vec<String> {
     let words = ["search", "--resume", "latest", "--lease", "2", "--db", db];
     words.map(str::to_owned).to_vec()
 }
 
 /// What must be equal: each evaluation with its figures, and the front.
-fn result(db: &str, dir: &Path) -> (BTreeMap<u64, Value>, Value) {
+pub fn result(db: &str, dir: &Path) -> (BTreeMap<u64, Value>, Value) {
     let mut evaluated = BTreeMap::new();
     for event in events(db, dir) {
         if event["kind"] == "evaluated" {
