@@ -246,6 +246,15 @@ fn a_collapse_to_skips_is_told() {
     let convolutions = of("conv3x3");
     assert_eq!((convolutions.weightless, convolutions.choices), (0, 6));
     assert_eq!(convolutions.warning(), None);
+    // What is taken out is not what a search collapses to.
+    let mut labels = ["conv3x3", "none", "none", "conv1x1", "none", "none"].into_iter();
+    let sparse = space.decide(|choice, _| {
+        let label = labels.next().unwrap();
+        let known = &space.choices()[choice].labels;
+        known.iter().position(|l| l == label).unwrap()
+    });
+    let sparse = Collapse::of(&space, &sparse.unwrap());
+    assert_eq!(sparse.weightless, 0, "{sparse:?}");
 }
 
 #[test]
