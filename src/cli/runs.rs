@@ -89,13 +89,17 @@ enum Command {
         format: Format,
     },
     /// Write a run's events, tables (CSV and Parquet), an Optuna study and its
-    /// artefacts into a directory.
+    /// artefacts into a directory; or an MLflow experiment into MLflow's.
     Export {
         /// First letters of the run's id, its name, or `latest`.
         run: String,
         /// Directory to write into; made where there is none.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
+        /// `files`, or `mlflow`: the directory is one that MLflow tracks runs in
+        /// (`mlruns`), and gets an experiment with a run for each candidate.
+        #[arg(long, value_name = "FORMAT", default_value = "files")]
+        format: export::Format,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -234,10 +238,15 @@ fn execute(args: Args, out: &mut dyn Write) -> miette::Result<()> {
             }
             print_rows(out, &rows, format)
         }
-        Command::Export { run, out: to, json } => {
+        Command::Export {
+            run,
+            out: to,
+            format,
+            json,
+        } => {
             let store = open_to_read(db)?;
             let id = store.find_run(&run)?;
-            let written = export::export(&store, &id, &to)?;
+            let written = export::export(&store, &id, &to, format)?;
             if json {
                 let written = json!({"run": id, "files": written, "out": to});
                 print(out, &pretty(&written)?)?;
