@@ -11,8 +11,13 @@ use sha2::{Digest, Sha256};
 use super::optuna::decisions;
 use crate::store::{Candidate, Outcome, RunState};
 
-/// Files with their paths below MLflow's directory.
-pub type Files = Vec<(String, Vec<u8>)>;
+/// What an MLflow run consists of, with paths below MLflow's directory.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tree {
+    /// Some stay empty, and without them MLflow takes it for none of its own.
+    pub directories: Vec<String>,
+    pub files: Vec<(String, Vec<u8>)>,
+}
 
 // MLflow's numbers for the states of its runs, and for a source that is a program.
 const RUNNING: u8 = 1;
@@ -56,7 +61,7 @@ impl<'a> Mlflow<'a> {
     }
 
     /// The experiment and the run for the whole search.
-    pub fn search(&self) -> Files {
+    pub fn search(&self) -> Tree {
         let (state, header) = (self.state, &self.state.header);
         let name = format!("{} {}", header.name, state.id);
         let experiment = json!({
@@ -105,18 +110,18 @@ impl<'a> Mlflow<'a> {
         let commit = header.git_commit.as_deref().unwrap_or_default();
         run.tag("mlflow.source.git.commit", commit);
         run.tag("run", state.id.as_str());
-        let mut files = run.files;
+        let mut tree = run.tree;
         let path = format!("{}/meta.yaml", self.experiment);
-        files.push((path, experiment.to_string().into_bytes()));
-        files
+        tree.files.push((path, experiment.to_string().into_bytes()));
+        tree
     }
 
     /// The runs of candidates, in the order asked for.
-    pub fn candidates(&self) -> impl Iterator<Item = Files> + '_ {
+    pub fn candidates(&self) -> impl Iterator<Item = Tree> + '_ {
         self.state.candidates.values().map(|c| self.candidate(c))
     }
 
-    fn candidate(&self, candidate: &Candidate) -> Files {
+    fn candidate(&self, candidate: &Candidate) -> Tree {
         let id = identifier(&format!("{} {}", self.state.id, candidate.id));
         let mut run = Run::new(self, id, &format!("candidate {}", candidate.id));
         let ended = self.ended_ms.get(&candidate.id).copied();
@@ -184,7 +189,7 @@ impl<'a> Mlflow<'a> {
                 }
             }
         }
-        run.files
+        run.tree
     }
 }
 
@@ -193,7 +198,7 @@ struct Run<'a> {
     of: &'a Mlflow<'a>,
     id: String,
     name: String,
-    files: Files,
+    tree: Tree,
     taken: HashSet<String>,
 }
 
@@ -203,27 +208,34 @@ impl<'a> Run<'a> {
             of,
             id,
             name: name.to_owned(),
-            files: Vec::new(),
+            tree: Tree::default(),
             taken: HashSet::new(),
         };
+        for kind in ["artifacts", "metrics", "params", "tags"] {
+            let path = run.path(kind);
+            run.tree.directories.push(path);
+        }
         run.tag("mlflow.runName", name);
         run.tag("mlflow.user", "bespoke");
         run
     }
 
     fn put(&mut self, kind: &str, name: &str, content: String) {
-        let path = format!("{}/{}/{kind}", self.of.experiment, self.id);
-        let mut path = format!("{path}/{name}");
+        let mut path = format!("{}/{name}", self.path(kind));
         while !self.taken.insert(path.clone()) {
             path.push('_');
         }
-        self.files.push((path, content.into_bytes()));
+        self.tree.files.push((path, content.into_bytes()));
+    }
+
+    /// Of something in the run's directory.
+    fn path(&self, name: &str) -> String {
+        format!("{}/{}/{name}", self.of.experiment, self.id)
     }
 
     fn meta(&mut self, status: u8, start_ms: i64, end_ms: i64) {
-        let directory = format!("{}/{}", self.of.experiment, self.id);
         let meta = json!({
-            "artifact_uri": format!("{}/{directory}/artifacts", self.of.root),
+            "artifact_uri": format!("{}/{}", self.of.root, self.path("artifacts")),
             "end_time": (status != RUNNING).then_some(end_ms),
             "entry_point_name": "",
             "experiment_id": self.of.experiment,
@@ -240,8 +252,8 @@ impl<'a> Run<'a> {
             "user_id": "bespoke",
         });
         // JSON is YAML.
-        let path = format!("{directory}/meta.yaml");
-        self.files.push((path, meta.to_string().into_bytes()));
+        let path = self.path("meta.yaml");
+        self.tree.files.push((path, meta.to_string().into_bytes()));
     }
 
     /// A parameter is one line.
@@ -364,22 +376,20 @@ mod tests {
             ended.extend(event.candidate().map(|candidate| (candidate, at_ms)));
         }
         let mlflow = Mlflow::new(&state, &ended, "file:///x");
-        let all: Vec<Files> = std::iter::once(mlflow.search())
+        let all: Vec<Tree> = std::iter::once(mlflow.search())
             .chain(mlflow.candidates())
             .collect();
         assert_eq!(all.len(), 1 + state.candidates.len());
         let mut paths = HashSet::new();
-        for (path, _) in all.iter().flatten() {
+        for (path, _) in all.iter().flat_map(|tree| &tree.files) {
             assert!(paths.insert(path), "{path} is written twice");
             let parts: Vec<&str> = path.split('/').collect();
             assert!(parts.iter().all(|part| !["", ".", ".."].contains(part)));
             assert!(parts.len() <= 4 && parts[0] == mlflow.experiment, "{path}");
         }
         let of = |ending: &str| {
-            let found = all
-                .iter()
-                .flatten()
-                .find(|(path, _)| path.ends_with(ending));
+            let mut files = all.iter().flat_map(|tree| &tree.files);
+            let found = files.find(|(path, _)| path.ends_with(ending));
             String::from_utf8(found.unwrap().1.clone()).unwrap()
         };
         let at = ended[&1];

@@ -104,12 +104,12 @@ fn result(db: &str, dir: &Path) -> (BTreeMap<u64, Value>, Value) {
     (evaluated, front)
 }
 
-/// How many evaluations a database says it has.
-fn recorded(db: &str) -> u64 {
+/// How many evaluations a database says its run has; none where there is no run.
+fn recorded(db: &str) -> Option<u64> {
     let list = bespoke(&["runs", "--db", db, "list", "--json"]);
     match list.status.success() {
-        true => json(&list)[0]["evaluated"].as_u64().unwrap_or(0),
-        false => 0,
+        true => json(&list)[0]["evaluated"].as_u64(),
+        false => None,
     }
 }
 
@@ -127,8 +127,9 @@ impl Moments {
 }
 
 /// Kills searches at random moments, `kills` times in all, resumes them, and
-/// compares each with one that was left alone.
-fn survives(kills: usize, evaluations: u32) {
+/// compares each with one that was left alone. A search is killed some `often`
+/// times before it ends.
+fn survives(kills: usize, evaluations: u32, often: u32) {
     let place = Place::new();
     let (mut killed, mut seed, mut found) = (0, 0, 0);
     let mut moments = Moments(7);
@@ -147,7 +148,7 @@ fn survives(kills: usize, evaluations: u32) {
                 break;
             }
             let mut child = start(&args);
-            let at = Instant::now() + moments.next(whole);
+            let at = Instant::now() + moments.next(2 * whole / often);
             let ended = loop {
                 match child.try_wait().unwrap() {
                     Some(status) => break Some(status),
@@ -163,15 +164,17 @@ fn survives(kills: usize, evaluations: u32) {
             child.wait().unwrap();
             killed += 1;
             let now = recorded(&db);
-            assert!(now >= before, "{before} evaluations became {now}");
-            (before, found) = (now, found + now);
+            assert!(
+                now.unwrap_or(0) >= before,
+                "{before} evaluations became {now:?}"
+            );
             // Killed before there was a run, it begins anew.
-            let list = bespoke(&["runs", "--db", &db, "list", "--json"]);
-            let is_there = list.status.success() && json(&list)[0]["id"].is_string();
-            args = match is_there {
-                true => resume(&db),
-                false => place.search(&db, seed, evaluations),
+            args = match now {
+                Some(_) => resume(&db),
+                None => place.search(&db, seed, evaluations),
             };
+            before = now.unwrap_or(0);
+            found += before;
         }
         done(&bespoke(&["runs", "--db", &db, "verify"]));
         let (there, here) = (
@@ -189,14 +192,14 @@ fn survives(kills: usize, evaluations: u32) {
 
 #[test]
 fn a_search_that_is_killed_and_resumed_ends_like_one_left_alone() {
-    survives(6, 10);
+    survives(6, 10, 2);
 }
 
 #[test]
 #[ignore = "takes minutes; BESPOKE_KILLS sets how many"]
 fn a_search_that_is_killed_two_hundred_times_ends_like_one_left_alone() {
     let kills = std::env::var("BESPOKE_KILLS");
-    survives(kills.map_or(200, |text| text.parse().unwrap()), 40);
+    survives(kills.map_or(200, |text| text.parse().unwrap()), 24, 6);
 }
 
 #[test]
@@ -220,18 +223,70 @@ fn a_search_that_others_help_with_ends_like_one_alone_though_a_helper_dies() {
         ];
         start(&words.map(str::to_owned))
     };
-    while recorded(&db) == 0 {
-        std::thread::sleep(Duration::from_millis(50));
+    while recorded(&db).is_none_or(|evaluated| evaluated == 0) {
+        std::thread::sleep(Duration::from_millis(20));
     }
     let mut dying = join(&db);
+    let had = dies_at_work(&mut dying, &db);
     let helper = join(&db);
-    std::thread::sleep(Duration::from_millis(700));
-    dying.kill().unwrap();
-    dying.wait().unwrap();
     end(asks);
     end(helper);
-    assert_eq!(
+    let (there, here) = (
         result(&alone, place.dir.path()),
-        result(&db, place.dir.path())
+        result(&db, place.dir.path()),
     );
+    assert_eq!(there, here);
+    assert!(!had.is_empty(), "the helper died before it had anything");
+    assert!(had.iter().all(|candidate| here.0.contains_key(candidate)));
+}
+
+/// Kills a helper while it has candidates on lease; which those are.
+fn dies_at_work(helper: &mut Child, db: &str) -> Vec<u64> {
+    let signal = |name: &str| {
+        let pid = helper.id().to_string();
+        let sent = Command::new("kill").args([name, &pid]).status().unwrap();
+        assert!(sent.success());
+    };
+    let mut had = leases(db, helper.id());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while had.is_empty() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(2));
+        if !leases(db, helper.id()).is_empty() {
+            // Held still, it has what it has.
+            signal("-STOP");
+            had = leases(db, helper.id());
+            if had.is_empty() {
+                signal("-CONT");
+            }
+        }
+    }
+    helper.kill().unwrap();
+    helper.wait().unwrap();
+    had
+}
+
+/// The candidates that a process has on lease.
+fn leases(db: &str, pid: u32) -> Vec<u64> {
+    use sqlx::{Connection, Row};
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(db)
+            .busy_timeout(Duration::from_secs(5));
+        let mut connection = sqlx::SqliteConnection::connect_with(&options)
+            .await
+            .unwrap();
+        let rows =
+            sqlx::query("SELECT candidate FROM pending WHERE worker <> '' AND worker->>'pid' = $1")
+                .bind(i64::from(pid))
+                .fetch_all(&mut connection)
+                .await
+                .unwrap();
+        connection.close().await.unwrap();
+        rows.iter()
+            .map(|row| row.get::<i64, _>("candidate") as u64)
+            .collect()
+    })
 }

@@ -102,18 +102,16 @@ fn mlflow(store: &Store, run: &RunId, out: &Path) -> miette::Result<usize> {
     let mlflow = report::Mlflow::new(&state, &ended_ms, &root);
     let mut written = 0;
     let search = std::iter::once(mlflow.search());
-    for files in search.chain(mlflow.candidates()) {
-        for (path, content) in files {
-            let path = out.join(path);
-            if let Some(parent) = path.parent() {
-                make_directory(parent)?;
-            }
-            write(&path, content)?;
+    for tree in search.chain(mlflow.candidates()) {
+        for directory in &tree.directories {
+            make_directory(&out.join(directory))?;
+        }
+        for (path, content) in tree.files {
+            write(&out.join(path), content)?;
             written += 1;
         }
     }
     let directory = out.join(mlflow.search_directory()).join("artifacts");
-    make_directory(&directory)?;
     Ok(written + write_artefacts(store, &state, &directory)?)
 }
 
