@@ -74,14 +74,14 @@ impl Place {
     }
 
     /// The arguments of a new search of few, small trainings.
-    fn search(&self, db: &str, seed: u64, evaluations: u32) -> Vec<String> {
+    fn search(&self, db: &str, seed: u64, evaluations: u32, epochs: u32) -> Vec<String> {
         let toml = self.dir.path().join("e.toml");
         std::fs::write(&toml, "other_engines = []\n").unwrap();
         let (toml, device) = (toml.display(), self.device.display());
         let data = self.dir.path().join("data");
         format!(
             "search {toml} --db {db} --engine {device} --seed {seed} --evaluations {evaluations} \
-             --population 6 --window 4 --threads 2 --epochs 1 --final-epochs 1 --references 4 \
+             --population 6 --window 4 --threads 2 --epochs {epochs} --final-epochs 1 --references 4 \
              --lease 2 --data {}",
             data.display()
         )
@@ -168,10 +168,10 @@ fn survives(kills: usize, evaluations: u32, often: u32) {
         seed += 1;
         let calm = place.db(&format!("calm-{seed}"));
         let began = Instant::now();
-        end(start(&place.search(&calm, seed, evaluations)));
+        end(start(&place.search(&calm, seed, evaluations, 1)));
         let whole = began.elapsed();
         let db = place.db(&format!("killed-{seed}"));
-        let mut args = place.search(&db, seed, evaluations);
+        let mut args = place.search(&db, seed, evaluations, 1);
         let mut before = 0;
         loop {
             if killed == kills {
@@ -202,7 +202,7 @@ fn survives(kills: usize, evaluations: u32, often: u32) {
             // Killed before there was a run, it begins anew.
             args = match now {
                 Some(_) => resume(&db),
-                None => place.search(&db, seed, evaluations),
+                None => place.search(&db, seed, evaluations, 1),
             };
             before = now.unwrap_or(0);
             found += before;
@@ -233,13 +233,16 @@ fn a_search_that_is_killed_two_hundred_times_ends_like_one_left_alone() {
     survives(kills.map_or(200, |text| text.parse().unwrap()), 40, 3);
 }
 
+/// Enough for helpers to come in time.
+const EPOCHS: u32 = 4;
+
 #[test]
 fn a_search_that_others_help_with_ends_like_one_alone_though_a_helper_dies() {
     let place = Place::new();
     let alone = place.db("alone");
-    end(start(&place.search(&alone, 5, 16)));
+    end(start(&place.search(&alone, 5, 16, EPOCHS)));
     let db = place.db("shared");
-    let asks = start(&place.search(&db, 5, 16));
+    let asks = start(&place.search(&db, 5, 16, EPOCHS));
     let join = |db: &str| {
         let words = [
             "search",
