@@ -75,9 +75,21 @@ impl Search<'_> {
             }
             // The run keeps the calibration of its own engine, the first.
             if calibrations.is_empty() && self.state.calibration.is_none() && !self.only_helps {
+                let of_heldout = list.iter().filter(|(_, _, p)| *p == Purpose::Heldout);
+                let predictions: Vec<serde_json::Value> = of_heldout
+                    .filter_map(|(a, n, _)| {
+                        let genotype = self.space.genotype(a);
+                        let measured_ms = measurements.get(&genotype)?.median_ms;
+                        let predicted = calibrated.predict(*n);
+                        Some(serde_json::json!({
+                            "genotype": genotype, "measured_ms": measured_ms, "predicted": predicted,
+                        }))
+                    })
+                    .collect();
                 let payload = serde_json::json!({
                     "engine": engine,
                     "heldout": agreement,
+                    "heldout_predictions": predictions,
                     "leave_one_out": calibrated.leave_one_out_agreement(),
                     "calibration": calibrated,
                 });
