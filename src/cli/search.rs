@@ -235,10 +235,14 @@ pub fn run(args: Args) -> miette::Result<()> {
             write(&artefact.name, &store.read_artefact(artefact)?)?;
         }
     }
-    eprintln!(
-        "run {run} took {}; plot and trained networks (ONNX, safetensors) are in {}",
-        crate::report::duration_text(started.elapsed().as_secs_f64()),
-        out.display()
-    );
+    let kept = match rows.is_empty() {
+        true => "there is no network to keep".to_string(),
+        false => format!(
+            "plot and trained networks (ONNX, safetensors) are in {}",
+            out.display()
+        ),
+    };
+    let took = crate::report::duration_text(started.elapsed().as_secs_f64());
+    eprintln!("run {run} took {took}; {kept}");
     Ok(())
 }

@@ -91,7 +91,7 @@ impl Default for Experiment {
             profiles: BTreeMap::new(),
             objectives: vec![Metric::Accuracy, Metric::LATENCY],
             constraints: Vec::new(),
-            strategy: Kind::Nsga2.into(),
+            strategy: Kind::Guided.into(),
             differentiable: Differentiable::default(),
             proxies: Vec::new(),
             fidelities: None,
@@ -320,6 +320,8 @@ impl Experiment {
             1,
             "training takes at least 1",
         )?;
+        let images = self.train_images.unwrap_or(1);
+        least("train_images", images, 1, "training takes images")?;
         least("threads", self.threads, 1, "something must run")?;
         least("window", self.window, 1, "something must be asked for")?;
         let gradient = &self.differentiable;

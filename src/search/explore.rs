@@ -14,7 +14,8 @@ use crate::network::{Network, Weights};
 use crate::space::Architecture;
 use crate::store::{self, Asked, Evaluated, Event, Lease};
 use crate::strategy::{
-    self, Answer, Budget, Candidate, Estimate, Goals, Metric, Problem, Settings, drive,
+    self, Answer, Budget, Candidate, Estimate, Goals, Metric, Problem, Settings, Strategy, Timed,
+    drive,
 };
 
 /// What an evaluation needs beside the candidate.
@@ -87,7 +88,8 @@ impl Search<'_> {
             initial: self.first_generation(pool, &problem),
             fidelities: experiment.fidelities,
         };
-        let mut strategy = strategy::build(kind, problem, &settings)?;
+        let started = std::time::Instant::now();
+        let mut strategy = Timed::new(|| strategy::build(kind, problem, &settings))?;
         self.send(Report::Phase {
             name: "training candidates",
             steps: experiment.evaluations,
@@ -101,13 +103,20 @@ impl Search<'_> {
         };
         exploration.worker.keeping(&self.store, &self.run, || {
             drive(
-                strategy.as_mut(),
+                &mut strategy,
                 budget,
                 |candidate| self.evaluate(candidate, &exploration),
                 |_| {},
             )
         })?;
         self.send(Report::PhaseDone);
+        let (taken, whole) = (strategy.taken(), started.elapsed());
+        self.say(format!(
+            "{kind} took {:.1} s of the {:.1} s in which candidates were trained ({:.2} %)",
+            taken.as_secs_f64(),
+            whole.as_secs_f64(),
+            100.0 * taken.as_secs_f64() / whole.as_secs_f64(),
+        ));
         if strategy.is_exhausted() {
             self.say("every architecture the strategy could find has been evaluated".into());
         }

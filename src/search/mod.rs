@@ -4,6 +4,7 @@
 
 mod calibrate;
 mod descend;
+mod empty;
 mod engines;
 mod error;
 mod experiment;

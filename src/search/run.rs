@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::empty::why_empty;
 use super::repository::commit_of;
 use super::survey::pool;
 use super::{Experiment, Report, SearchError, Searcher, Setup, probe};
@@ -212,7 +213,8 @@ impl<'a> Search<'a> {
         self.state = self.store.state_in(&self.run, Detail::Figures)?;
         let finalists = self.finalists();
         if finalists.is_empty() {
-            self.say("no candidate could be evaluated within the limit: the front is empty".into());
+            let limits = self.experiment.goals()?;
+            self.say(why_empty(&self.state, limits.constraints()));
             return Ok(());
         }
         self.remeasure(&finalists)?;

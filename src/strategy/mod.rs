@@ -30,6 +30,7 @@ mod reward;
 pub mod sorting;
 mod surrogate;
 mod text;
+mod timed;
 
 #[cfg(feature = "predict")]
 pub use drive::{Budget, Told, drive};
@@ -45,6 +46,7 @@ pub use problem::{Estimate, Knowledge, Known, Nothing, Problem};
 pub use random::Random;
 pub use reinforce::Reinforce;
 pub use surrogate::{DESCRIPTION, chance, describe};
+pub use timed::Timed;
 
 use serde::{Deserialize, Serialize};
 

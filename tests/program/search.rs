@@ -292,7 +292,9 @@ fn a_space_of_one_architecture_and_no_budget_end_well() {
 
     let none = search(db, &["--evaluations", "0"]);
     assert!(none.status.success(), "{}", err(&none));
-    assert!(err(&none).contains("front is empty"), "{}", err(&none));
+    for word in ["no budget", "front is empty", "no network to keep"] {
+        assert!(err(&none).contains(word), "{word}: {}", err(&none));
+    }
     let list = json(&bespoke(&["runs", "--db", db, "list", "--json"]));
     assert_eq!(list[0]["status"], "finished");
 }
@@ -321,6 +323,10 @@ fn goals_that_make_no_sense_are_refused_before_anything_is_recorded() {
         &["--strategy", "guided", "--proxies", "tarot"],
         &["tarot", "synflow"],
     );
-    refused(&["--proxies", "synflow"], &["proxies", "guided"]);
+    refused(
+        &["--strategy", "nsga2", "--proxies", "synflow"],
+        &["proxies", "guided"],
+    );
+    refused(&["--train-images", "0"], &["train_images"]);
     assert!(!Path::new(db).exists());
 }

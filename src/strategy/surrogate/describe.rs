@@ -1,40 +1,44 @@
-//! A network as a vector that a surrogate model can compare: how much of which
-//! operators, how deep and how branched, and which operators follow which
-//! (Weisfeiler-Lehman labels, as in NAS-BOWL, Ru et al. 2021). Made from the
-//! simplified graph alone, so any space has it, and architectures that compute
-//! the same are described alike.
+//! A network as a vector that a surrogate model can compare: how large it is,
+//! how deep and how branched, and which operators lie on a way from its input
+//! to its output, on average over all ways. Made from the simplified graph
+//! alone, so any space has it, and architectures that compute the same are
+//! described alike.
+//!
+//! Averages over ways tell more of accuracy than counts of operators or of
+//! Weisfeiler-Lehman labels (as in NAS-BOWL, Ru et al. 2021), since a
+//! convolution beside a skip connection is not a convolution after it; that
+//! ways matter is what path encodings (White et al. 2021, arXiv 1910.11858)
+//! rest on, and averages need no list of ways.
 
 use crate::network::{Network, Node, Op, PoolKind};
 
 /// Kinds of operators told apart; norms and activations are not among them.
 const KINDS: usize = 15;
-/// Labels of each round are counted in so many buckets.
-const BUCKETS: usize = 24;
-/// Costs and shape of the graph, before the counts.
-const SCALARS: usize = 7;
+/// Costs and shape of the graph, before the operators.
+const SCALARS: usize = 9;
 /// Length of a description.
-pub const DESCRIPTION: usize = SCALARS + KINDS + 2 * BUCKETS;
+pub const DESCRIPTION: usize = SCALARS + KINDS;
 
 /// Describes a network, best a simplified one ([`crate::space::Space::network`]
-/// gives these). Counts and costs are natural logarithms, since a tenth more
-/// matters about as much in small networks as in large ones.
+/// gives these). Costs are natural logarithms, since a tenth more matters about
+/// as much in small networks as in large ones.
 pub fn describe(network: &Network) -> Vec<f64> {
     let costs = network.costs();
-    let graph = Graph::of(network);
+    let ways = Ways::of(network);
     let ln = |value: f64| value.ln_1p();
     let mut out = Vec::with_capacity(DESCRIPTION);
     out.extend([
         ln(costs.macs as f64),
         ln(costs.params as f64),
         ln(costs.peak_activation_bytes as f64),
-        ln(graph.longest as f64),
-        ln(graph.shortest as f64),
-        graph.ln_paths,
-        ln(graph.reach),
+        ln(ways.longest as f64),
+        ln(ways.shortest as f64),
+        ways.ln_count,
+        ln(ways.reach),
+        ways.depth,
+        ways.depth_variance.sqrt(),
     ]);
-    out.extend(graph.counts.iter().map(|c| ln(*c as f64)));
-    out.extend(graph.first.iter().map(|c| ln(*c as f64)));
-    out.extend(graph.second.iter().map(|c| ln(*c as f64)));
+    out.extend(ways.operators);
     out
 }
 
@@ -71,84 +75,73 @@ fn kind(network: &Network, node: &Node) -> Option<usize> {
     })
 }
 
-/// What a walk over the nodes finds out.
-struct Graph {
-    counts: [usize; KINDS],
-    first: [usize; BUCKETS],
-    second: [usize; BUCKETS],
-    /// Convolutions and linear layers on the longest and the shortest way from
-    /// input to output.
-    longest: usize,
-    shortest: usize,
-    /// Logarithm of the number of ways.
-    ln_paths: f64,
-    /// How far an output sees at most, in pixels or positions of the input.
-    reach: f64,
-}
-
-/// What is known of a node's value.
+/// The ways from the input to a node.
 #[derive(Clone, Copy)]
-struct Value {
-    kind: u64,
-    label: u64,
+struct Ways {
+    /// Natural logarithm of their number.
+    ln_count: f64,
+    /// Operators of each kind on a way, averaged over all.
+    operators: [f64; KINDS],
+    /// Convolutions and linear layers on a way: average and variance over all,
+    /// most and least.
+    depth: f64,
+    depth_variance: f64,
     longest: usize,
     shortest: usize,
-    ln_paths: f64,
+    /// How far a position sees at most, in pixels or positions of the input.
     reach: f64,
     /// Pixels of the input from one position to the next.
     step: f64,
 }
 
-impl Graph {
+impl Ways {
+    /// To the output of a network.
     fn of(network: &Network) -> Self {
-        let mut graph = Graph {
-            counts: [0; KINDS],
-            first: [0; BUCKETS],
-            second: [0; BUCKETS],
-            longest: 0,
-            shortest: 0,
-            ln_paths: 0.0,
-            reach: 1.0,
-        };
-        let mut values: Vec<Value> = Vec::with_capacity(network.nodes().len());
+        let mut to: Vec<Ways> = Vec::with_capacity(network.nodes().len());
         for node in network.nodes() {
-            let inputs: Vec<Value> = node.inputs.iter().map(|i| values[i.0]).collect();
-            let value = graph.value(network, node, &inputs);
-            values.push(value);
+            let inputs: Vec<Ways> = node.inputs.iter().map(|i| to[i.0]).collect();
+            to.push(Ways::merged(&inputs).through(network, node));
         }
-        let end = values[network.output().0];
-        graph.longest = end.longest;
-        graph.shortest = end.shortest;
-        graph.ln_paths = end.ln_paths;
-        graph.reach = end.reach;
-        graph
+        to[network.output().0]
     }
 
-    fn value(&mut self, network: &Network, node: &Node, inputs: &[Value]) -> Value {
-        let Some(first) = inputs.first() else {
-            return Value {
-                kind: KINDS as u64,
-                label: KINDS as u64,
-                longest: 0,
-                shortest: 0,
-                ln_paths: 0.0,
-                reach: 1.0,
-                step: 1.0,
-            };
+    /// Where those to several nodes come together; of none, the one way that an
+    /// input begins with.
+    fn merged(all: &[Ways]) -> Self {
+        let mut merged = Ways {
+            ln_count: 0.0,
+            operators: [0.0; KINDS],
+            depth: 0.0,
+            depth_variance: 0.0,
+            longest: all.iter().map(|w| w.longest).max().unwrap_or(0),
+            shortest: all.iter().map(|w| w.shortest).min().unwrap_or(0),
+            reach: all.iter().map(|w| w.reach).fold(1.0, f64::max),
+            step: all.iter().map(|w| w.step).fold(1.0, f64::max),
         };
-        let most = inputs.iter().map(|v| v.ln_paths).fold(0.0, f64::max);
-        let paths: f64 = inputs.iter().map(|v| (v.ln_paths - most).exp()).sum();
-        let mut value = Value {
-            kind: first.kind,
-            label: first.label,
-            longest: inputs.iter().map(|v| v.longest).max().unwrap_or(0),
-            shortest: inputs.iter().map(|v| v.shortest).min().unwrap_or(0),
-            ln_paths: most + paths.ln(),
-            reach: inputs.iter().map(|v| v.reach).fold(0.0, f64::max),
-            step: inputs.iter().map(|v| v.step).fold(0.0, f64::max),
-        };
+        if all.is_empty() {
+            return merged;
+        }
+        // Numbers of ways outgrow floating-point numbers: shares of the most.
+        let most = all.iter().map(|w| w.ln_count).fold(0.0, f64::max);
+        let total: f64 = all.iter().map(|w| (w.ln_count - most).exp()).sum();
+        merged.ln_count = most + total.ln();
+        let mut squares = 0.0;
+        for ways in all {
+            let share = (ways.ln_count - most).exp() / total;
+            for (sum, operators) in merged.operators.iter_mut().zip(ways.operators) {
+                *sum += share * operators;
+            }
+            merged.depth += share * ways.depth;
+            squares += share * (ways.depth_variance + ways.depth.powi(2));
+        }
+        merged.depth_variance = (squares - merged.depth.powi(2)).max(0.0);
+        merged
+    }
+
+    /// Led on through a node.
+    fn through(mut self, network: &Network, node: &Node) -> Self {
         let Some(kind) = kind(network, node) else {
-            return value;
+            return self;
         };
         let (window, stride) = match node.op {
             Op::Conv(conv) => (1 + conv.dilation * (conv.kernel - 1), conv.stride),
@@ -156,35 +149,16 @@ impl Graph {
             Op::Pool { kernel, stride, .. } => (kernel, stride),
             _ => (1, 1),
         };
-        value.reach += value.step * (window.max(1) - 1) as f64;
-        value.step *= stride.max(1) as f64;
+        self.reach += self.step * (window.max(1) - 1) as f64;
+        self.step *= stride.max(1) as f64;
         if matches!(node.op, Op::Conv(_) | Op::Conv1d(_) | Op::Linear { .. }) {
-            value.longest += 1;
-            value.shortest += 1;
+            self.longest += 1;
+            self.shortest += 1;
+            self.depth += 1.0;
         }
-        // Sorted, so that the order of summands does not matter.
-        let gather = |of: &dyn Fn(&Value) -> u64| {
-            let mut all: Vec<u64> = inputs.iter().map(of).collect();
-            all.sort_unstable();
-            all.into_iter()
-                .fold(mix(kind as u64 + 1), |h, v| mix(h ^ v))
-        };
-        value.kind = kind as u64;
-        value.label = gather(&|v| v.kind);
-        let second = gather(&|v| v.label);
-        self.counts[kind] += 1;
-        self.first[(value.label % BUCKETS as u64) as usize] += 1;
-        self.second[(second % BUCKETS as u64) as usize] += 1;
-        value
+        self.operators[kind] += 1.0;
+        self
     }
-}
-
-/// The finaliser of SplitMix64 (Steele et al. 2014), the same everywhere.
-fn mix(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }
 
 #[cfg(test)]
@@ -220,5 +194,9 @@ mod tests {
         assert_eq!((count(3), count(4)), (2.0, 1.0));
         assert!((d[5] - 2f64.ln()).abs() < 1e-12);
         assert_eq!(count(6), 5.0);
+        // Two layers on one way, one on the other.
+        assert!((d[7] - 1.5).abs() < 1e-12 && (d[8] - 0.5).abs() < 1e-12);
+        // Convolutions of 3x3 on a way, on average.
+        assert!((d[SCALARS + 1] - 1.5).abs() < 1e-12);
     }
 }
