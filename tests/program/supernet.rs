@@ -264,3 +264,31 @@ fn a_killed_differentiable_search_goes_on_from_its_checkpoint() {
     end(start(&resume(&killed)));
     assert_eq!(result(&killed, dir.path()), result(&left, dir.path()));
 }
+
+#[test]
+fn the_benchmark_sets_what_is_found_beside_random_architectures() {
+    let (_dir, space) = place();
+    let outcome = json(&bespoke(&words(&format!(
+        "bench differentiable --space {} --strategy gdas,proxyless --seeds 1 --sample 4 --epochs 1 \
+         --search-epochs 2 --train-images 200 --engine tract --json",
+        space.display()
+    ))));
+    let random: Vec<f64> = serde_json::from_value(outcome["random"].clone()).unwrap();
+    assert!(random.len() == 4 && random.is_sorted());
+    let found = outcome["found"].as_array().unwrap();
+    assert_eq!(found.len(), 2);
+    for one in found {
+        let accuracy = one["accuracy"].as_f64().unwrap();
+        let better = random.iter().filter(|r| **r > accuracy).count() as f64 / 4.0;
+        assert_eq!(one["better"].as_f64(), Some(better));
+        assert!(one["at_latency"]["latency_ms"].as_f64().unwrap() > 0.0);
+    }
+    if cfg!(target_os = "linux") {
+        let of = |what: &str| {
+            let memory = json(&bespoke(&["bench", "differentiable", "--memory-of", what]));
+            memory["peak"].as_u64().unwrap() - memory["before"].as_u64().unwrap()
+        };
+        // Two options in memory at once against one and one's output.
+        assert!(of("mixed 2") > of("alphas 2") + (100 << 20));
+    }
+}
