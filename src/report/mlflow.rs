@@ -92,7 +92,9 @@ impl<'a> Mlflow<'a> {
         });
         let experiment_file = header.experiment.as_object().into_iter().flatten();
         let facts = facts.as_object().into_iter().flatten();
-        for (name, value) in facts.chain(experiment_file) {
+        // What both say, such as the seed, is said once.
+        let settings: BTreeMap<_, _> = experiment_file.chain(facts).collect();
+        for (name, value) in settings {
             run.parameter(name, &text(value));
         }
         let best = state.evaluated().map(|e| e.accuracy).reduce(f64::max);
@@ -396,6 +398,8 @@ mod tests {
         assert_eq!(of("metrics/latency_ms.pi5"), format!("{at} 5.0 0\n"));
         let curve = format!("{at} 1.2 0\n{at} 0.7 1\n");
         assert_eq!(of("metrics/search.loss"), curve);
+        assert_eq!(of("params/seed"), u64::MAX.to_string());
+        assert!(paths.iter().all(|path| !path.ends_with('_')));
         assert_eq!(of("tags/cause"), "the loss became NaN in epoch 1");
         assert_eq!(of("tags/mlflow.parentRunId"), mlflow.search);
     }
