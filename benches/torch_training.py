@@ -226,13 +226,14 @@ def worker(pipe, threads, seed):
             step()
         pipe.send("warm")
         pipe.recv()
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         for _ in range(steps):
             step()
         seconds = time.perf_counter() - start
+        cpu = time.process_time() - cpu_start
         peak = resident("VmHWM")
         del step
-        pipe.send((seconds, peak - before if peak and before else None))
+        pipe.send((seconds, cpu, peak - before if peak and before else None))
 
 
 class Workers:
@@ -249,7 +250,8 @@ class Workers:
             self.processes.append(process)
 
     def time(self, graph, channels_last, batch, warm_up, steps):
-        """Images a second of all together, and what they added to memory."""
+        """Images a second of all together, the processor time of a step of one in
+        ms, and the bytes that they added to memory."""
         for pipe in self.pipes:
             pipe.send((graph, channels_last, batch, warm_up, steps))
         for pipe in self.pipes:
@@ -257,10 +259,11 @@ class Workers:
         for pipe in self.pipes:
             pipe.send("go")
         results = [pipe.recv() for pipe in self.pipes]
-        slowest = max(seconds for seconds, _ in results)
-        added = [bytes for _, bytes in results]
+        slowest = max(seconds for seconds, _, _ in results)
+        cpu = statistics.mean(cpu for _, cpu, _ in results) * 1e3 / steps
+        added = [bytes for _, _, bytes in results]
         total = sum(added) if all(bytes is not None for bytes in added) else None
-        return len(results) * steps * batch / slowest, total
+        return len(results) * steps * batch / slowest, cpu, total
 
     def end(self):
         for pipe in self.pipes:
@@ -275,7 +278,7 @@ def ours(options, name, mode):
     command += ["--batch-size", str(options.batch), "--steps", str(options.steps)]
     command += ["--warm-up", str(options.warm_up), "--threads", str(options.threads)]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return found["images_per_s"], found["added_bytes"]
+    return found["images_per_s"], found["cpu_step_ms"], found["added_bytes"]
 
 
 def main():
@@ -288,6 +291,9 @@ def main():
     parser.add_argument("--warm-up", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--only", default="")
+    # Of use where other work runs on the machine: threads that wait for each
+    # other suffer most from it.
+    parser.add_argument("--side-by-side", action="store_true")
     parser.add_argument("--json", action="store_true")
     options, options.networks = parser.parse_known_args()
 
@@ -302,13 +308,17 @@ def main():
         "side by side, channels first": ("apart", False),
         "side by side, channels last": ("apart", True),
     }
+    modes = ["one-by-one", "side-by-side"]
+    if options.side_by_side:
+        modes = modes[1:]
+        ways = {way: how for way, how in ways.items() if how[0] == "apart"}
     pools = {"together": Workers(1, options.threads), "apart": Workers(options.threads, 1)}
     found = {}
     for round in range(options.rounds):
         for name in names:
             with open(os.path.join(options.graphs, f"{name}.json")) as file:
                 graph = json.load(file)
-            for mode in ["one-by-one", "side-by-side"]:
+            for mode in modes:
                 found.setdefault((name, "bespoke", mode), []).append(ours(options, name, mode))
             for way, (pool, last) in ways.items():
                 result = pools[pool].time(graph, last, options.batch, options.warm_up, options.steps)
@@ -324,22 +334,34 @@ def main():
         with open(os.path.join(options.graphs, f"{name}.json")) as file:
             graph = json.load(file)
         fresh = Workers(1, options.threads)
-        memory[name] = fresh.time(graph, True, options.batch, 1, 2)[1]
+        memory[name] = fresh.time(graph, True, options.batch, 1, 2)[2]
         fresh.end()
 
     rows = []
     for name in names:
         def best(who):
             medians = {
-                way: statistics.median(images for images, _ in results)
+                way: statistics.median(images for images, _, _ in results)
                 for (network, whose, way), results in found.items()
                 if network == name and whose == who
             }
             way = max(medians, key=medians.get)
             return way, medians[way], medians
 
+        def cpu(who):
+            """The least processor time of a step with one thread, in ms."""
+            medians = [
+                statistics.median(cpu for _, cpu, _ in results)
+                for (network, whose, way), results in found.items()
+                if network == name and whose == who and way.replace("-", " ").startswith("side by side")
+            ]
+            return min(medians)
+
         mine, theirs = best("bespoke"), best("torch")
-        added = [bytes for _, bytes in found[name, "bespoke", "one-by-one"] if bytes is not None]
+        alone = found.get((name, "bespoke", "one-by-one"), [])
+        added = [bytes for _, _, bytes in alone if bytes is not None]
+        if options.side_by_side:
+            added = [ours(options, name, "one-by-one")[2] or 0]
         rows.append({
             "network": name,
             "bespoke_images_per_s": mine[1],
@@ -349,6 +371,8 @@ def main():
             "torch_way": theirs[0],
             "torch_all": theirs[2],
             "ratio": mine[1] / theirs[1],
+            "bespoke_cpu_ms": cpu("bespoke"),
+            "torch_cpu_ms": cpu("torch"),
             "bespoke_added_bytes": statistics.median(added) if added else None,
             "torch_added_bytes": memory[name],
         })
@@ -360,22 +384,23 @@ def main():
         f"PyTorch {torch.__version__}; medians of {options.rounds} rounds by turns"
     )
     mib = lambda bytes: "-" if bytes is None else f"{bytes / 2**20:.0f}"
-    print("| network | bespoke | way | PyTorch | way | ratio | MiB one candidate adds | PyTorch's MiB |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| network | bespoke | way | PyTorch | way | ratio | CPU ms a step | PyTorch's | ratio | MiB added | PyTorch's |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for row in rows:
         print(
             f"| {row['network']} | {row['bespoke_images_per_s']:.0f} | {row['bespoke_way'].replace('-', ' ')} "
             f"| {row['torch_images_per_s']:.0f} | {row['torch_way']} | {row['ratio']:.2f} "
+            f"| {row['bespoke_cpu_ms']:.1f} | {row['torch_cpu_ms']:.1f} | {row['torch_cpu_ms'] / row['bespoke_cpu_ms']:.2f} "
             f"| {mib(row['bespoke_added_bytes'])} | {mib(row['torch_added_bytes'])} |"
         )
-    ratios = sorted(row["ratio"] for row in rows)
-    product = 1.0
-    for ratio in ratios:
-        product *= ratio
-    print(
-        f"ratio: lowest {ratios[0]:.2f}, geometric mean {product ** (1 / len(ratios)):.2f}; "
-        f"below 1: {sum(ratio < 1 for ratio in ratios)} of {len(ratios)}"
-    )
+    for what, ratios in [
+        ("images a second", [row["ratio"] for row in rows]),
+        ("CPU time of one thread", [row["torch_cpu_ms"] / row["bespoke_cpu_ms"] for row in rows]),
+    ]:
+        print(
+            f"{what}: lowest ratio {min(ratios):.2f}, geometric mean {statistics.geometric_mean(ratios):.2f}; "
+            f"below 1: {sum(ratio < 1 for ratio in ratios)} of {len(ratios)}"
+        )
 
 
 if __name__ == "__main__":

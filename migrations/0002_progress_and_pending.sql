@@ -7,10 +7,6 @@ ALTER TABLE events ADD COLUMN packed BLOB;
 -- Of an evaluation: the seq of the `asked` event that has its genotype and hash.
 ALTER TABLE events ADD COLUMN asked INTEGER;
 
-DROP INDEX events_by_kind;
-CREATE INDEX events_of_candidate ON events (run, candidate) WHERE candidate IS NOT NULL;
-CREATE INDEX events_of_run ON events (run, seq) WHERE candidate IS NULL;
-
 -- One line a run, kept in the same transaction as each event.
 CREATE TABLE progress (
     run              INTEGER PRIMARY KEY REFERENCES runs (key) ON DELETE CASCADE,
@@ -67,3 +63,8 @@ CREATE TABLE fronts (
     seq     INTEGER NOT NULL,
     members TEXT    NOT NULL            -- their seqs, JSON
 ) STRICT;
+
+-- At the end: what is filled in above reads the old index alone.
+DROP INDEX events_by_kind;
+CREATE INDEX events_of_candidate ON events (run, candidate) WHERE candidate IS NOT NULL;
+CREATE INDEX events_of_run ON events (run, seq) WHERE candidate IS NULL;

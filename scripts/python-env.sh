@@ -11,7 +11,7 @@ install() {
 install --requirement tests/python/requirements.txt
 .venv/bin/python -c 'import onnx, onnxruntime; print("onnx", onnx.__version__, "onnxruntime", onnxruntime.__version__)'
 # What exported runs are read with.
-install --requirement tests/python/exports.txt || echo '*** SKIPPED: pandas, pyarrow or optuna cannot be installed ***' >&2
+install --requirement tests/python/exports.txt || echo '*** SKIPPED: pandas, pyarrow, optuna or mlflow-skinny cannot be installed ***' >&2
 # Engines that have no wheel for this machine are left out.
 install --requirement tests/python/engines.txt || echo '*** SKIPPED: some engines cannot be installed ***' >&2
 # Only pnnx's program is used; what it depends on is PyTorch, for its Python side.

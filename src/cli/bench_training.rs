@@ -112,6 +112,7 @@ pub fn run(args: Args) -> miette::Result<()> {
         "candidates",
         "images a second",
         "ms a step",
+        "CPU ms a step",
         "peak MiB",
     ]);
     for (name, network) in &networks {
@@ -183,7 +184,7 @@ fn candidates(mode: Mode, setup: Setup) -> usize {
     }
 }
 
-fn row(name: &str, network: &Network, mode: Mode, setup: Setup, found: Throughput) -> [String; 6] {
+fn row(name: &str, network: &Network, mode: Mode, setup: Setup, found: Throughput) -> [String; 7] {
     let mib = |bytes: u64| format!("{:.0}", bytes as f64 / (1 << 20) as f64);
     [
         name.into(),
@@ -191,6 +192,9 @@ fn row(name: &str, network: &Network, mode: Mode, setup: Setup, found: Throughpu
         candidates(mode, setup).to_string(),
         format!("{:.0}", found.images_per_s),
         format!("{:.1}", found.step_ms),
+        found
+            .cpu_step_ms
+            .map_or("-".into(), |ms| format!("{ms:.1}")),
         found.added_bytes.map_or("-".into(), mib),
     ]
 }
@@ -211,6 +215,7 @@ fn line(
         "threads": setup.threads,
         "images_per_s": found.images_per_s,
         "step_ms": found.step_ms,
+        "cpu_step_ms": found.cpu_step_ms,
         "added_bytes": found.added_bytes,
     })
 }

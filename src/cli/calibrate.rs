@@ -205,7 +205,7 @@ pub fn sentence(j: &Judgement, ceiling: Option<&Ceiling>) -> String {
 /// What a run measured on a device or engine.
 fn recorded(db: &Path, run: &str, device: &str, space: &Space) -> miette::Result<Vec<Row>> {
     let store = super::runs::open_to_read(db)?;
-    let state = store.state(&store.find_run(run)?)?;
+    let state = store.state_in(&store.find_run(run)?, crate::store::Detail::Figures)?;
     if state.header.space_hash != space.hash() {
         miette::bail!(
             help = "give the file that the run was recorded with",

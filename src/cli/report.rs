@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use miette::{IntoDiagnostic, WrapErr};
 
-use crate::store::Store;
 use crate::web::report_html;
 
 pub const EXAMPLES: &str = "\
@@ -18,7 +17,7 @@ Examples:
 pub struct Args {
     /// First letters of the run's id, its name, or `latest`.
     run: String,
-    /// Database of runs.
+    /// Database of runs: a file, or postgres://USER:PASSWORD@HOST/DATABASE.
     #[arg(long, value_name = "FILE", default_value = "runs/bespoke.db")]
     db: PathBuf,
     /// File to write, `-` for standard output [default: bespoke-RUN.html].
@@ -27,7 +26,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> miette::Result<()> {
-    let store = Store::open_read_only(&args.db)?;
+    let store = super::runs::open_to_read(&args.db)?;
     let run = store.find_run(&args.run)?;
     let html = report_html(store, &run)?;
     let path = args

@@ -15,7 +15,7 @@ use miette::{IntoDiagnostic, WrapErr};
 use serde_json::json;
 
 use crate::report;
-use crate::store::{RunState, RunSummary, Store, StoreError};
+use crate::store::{Detail, RunId, RunState, RunSummary, Store, StoreError};
 use crate::strategy::{Constraint, Metric};
 
 /// Browse and export recorded runs.
@@ -89,13 +89,17 @@ enum Command {
         format: Format,
     },
     /// Write a run's events, tables (CSV and Parquet), an Optuna study and its
-    /// artefacts into a directory.
+    /// artefacts into a directory; or an MLflow experiment into MLflow's.
     Export {
         /// First letters of the run's id, its name, or `latest`.
         run: String,
         /// Directory to write into; made where there is none.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
+        /// `files`, or `mlflow`: the directory is one that MLflow tracks runs in
+        /// (`mlruns`), and gets an experiment with a run for each candidate.
+        #[arg(long, value_name = "FORMAT", default_value = "files")]
+        format: export::Format,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -130,16 +134,15 @@ struct Format {
 pub fn run(args: Args) -> miette::Result<()> {
     match execute(args, &mut std::io::stdout().lock()) {
         // `bespoke runs list | head` is no error.
-        Err(error) if is_broken_pipe(&error) => Ok(()),
+        Err(error) if error.is::<Unread>() => Ok(()),
         result => result,
     }
 }
 
-fn is_broken_pipe(error: &miette::Report) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
-}
+/// Nobody reads what is printed any more.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("nobody reads the output")]
+struct Unread;
 
 /// Opens a database for reading; one of an older version is brought up to date.
 pub(super) fn open_to_read(db: &Path) -> Result<Store, StoreError> {
@@ -167,15 +170,14 @@ pub(super) fn open_to_write(db: &Path) -> Result<Store, StoreError> {
 /// Does the work; data goes to `out`.
 fn execute(args: Args, out: &mut dyn Write) -> miette::Result<()> {
     let db = &args.db;
-    let state_of = |store: &Store, run: &str| -> Result<RunState, StoreError> {
-        store.state(&store.find_run(run)?)
-    };
+    // Nothing here shows a training curve, which a long run has many of.
+    let state_of = |store: &Store, run: &RunId| store.state_in(run, Detail::Figures);
     match args.command {
         Command::List(args) => list::list(&open_to_read(db)?, &args, out),
         Command::Show { run, json } => {
             let store = open_to_read(db)?;
             let id = store.find_run(&run)?;
-            let state = store.state(&id)?;
+            let state = state_of(&store, &id)?;
             match json {
                 true => print(out, &pretty(&state_json(&store.summary(&id)?, &state))?),
                 false => print(out, &report::run_summary(&state)),
@@ -183,8 +185,10 @@ fn execute(args: Args, out: &mut dyn Write) -> miette::Result<()> {
         }
         Command::Compare { runs, json } => {
             let store = open_to_read(db)?;
-            let states = runs.iter().map(|run| state_of(&store, run));
-            let states: Vec<RunState> = states.collect::<Result<_, _>>()?;
+            let states = runs
+                .iter()
+                .map(|run| state_of(&store, &store.find_run(run)?));
+            let states: Vec<RunState> = states.collect::<Result<_, StoreError>>()?;
             let comparison = report::compare(&states);
             match json {
                 true => print(out, &pretty(&comparison)?),
@@ -203,7 +207,7 @@ fn execute(args: Args, out: &mut dyn Write) -> miette::Result<()> {
             let state = store.front_state(&run)?;
             if let Some(path) = plot {
                 // Every candidate is drawn.
-                write_plot(&store.state(&run)?, max_latency_ms, &path)?;
+                write_plot(&state_of(&store, &run)?, max_latency_ms, &path)?;
             }
             let mut rows = match &engine {
                 Some(engine) => {
@@ -226,7 +230,7 @@ fn execute(args: Args, out: &mut dyn Write) -> miette::Result<()> {
             format,
         } => {
             let store = open_to_read(db)?;
-            let state = state_of(&store, &run)?;
+            let state = state_of(&store, &store.find_run(&run)?)?;
             let query = report::Query { by, within, number };
             let rows = report::best_rows(&state, &query);
             if rows.is_empty() {
@@ -234,10 +238,15 @@ fn execute(args: Args, out: &mut dyn Write) -> miette::Result<()> {
             }
             print_rows(out, &rows, format)
         }
-        Command::Export { run, out: to, json } => {
+        Command::Export {
+            run,
+            out: to,
+            format,
+            json,
+        } => {
             let store = open_to_read(db)?;
             let id = store.find_run(&run)?;
-            let written = export::export(&store, &id, &to)?;
+            let written = export::export(&store, &id, &to, format)?;
             if json {
                 let written = json!({"run": id, "files": written, "out": to});
                 print(out, &pretty(&written)?)?;
@@ -284,7 +293,10 @@ fn check_engine(state: &RunState, engine: &str) -> miette::Result<()> {
 
 fn print(out: &mut dyn Write, text: &str) -> miette::Result<()> {
     let text = text.strip_suffix('\n').unwrap_or(text);
-    writeln!(out, "{text}").into_diagnostic()
+    match writeln!(out, "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Unread.into()),
+        other => other.into_diagnostic(),
+    }
 }
 
 fn pretty(value: &impl serde::Serialize) -> miette::Result<String> {

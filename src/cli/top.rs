@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::store::Store;
 use crate::top;
 
 pub const EXAMPLES: &str = "\
@@ -18,7 +17,7 @@ pub struct Args {
     /// First letters of the run's id, its name, or `latest`.
     #[arg(default_value = "latest")]
     run: String,
-    /// Database of runs.
+    /// Database of runs: a file, or postgres://USER:PASSWORD@HOST/DATABASE.
     #[arg(long, value_name = "FILE", default_value = "runs/bespoke.db")]
     db: PathBuf,
     /// Seconds between two looks at the database.
@@ -45,7 +44,7 @@ fn period(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(args: Args) -> miette::Result<()> {
-    let store = Store::open_read_only(&args.db)?;
+    let store = super::runs::open_to_read(&args.db)?;
     let run = store.find_run(&args.run)?;
     if args.once {
         super::print(&top::once(&store, &run, (args.columns, args.lines))?);

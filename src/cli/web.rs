@@ -7,7 +7,6 @@ use std::time::Duration;
 use miette::IntoDiagnostic;
 
 use crate::coordinator::{Admin, Client, ClientError};
-use crate::store::Store;
 use crate::web::{DEFAULT_BIND, DeviceHealth, DeviceSource, Options, Server, Token};
 use crate::wire::{DeviceInfo, DeviceState};
 
@@ -28,7 +27,7 @@ const TOKEN_VARIABLE: &str = "BESPOKE_WEB_TOKEN";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Database of runs.
+    /// Database of runs: a file, or postgres://USER:PASSWORD@HOST/DATABASE.
     #[arg(long, value_name = "FILE", default_value = "runs/bespoke.db")]
     db: PathBuf,
     /// Where to listen; port 0 takes a free one.
@@ -52,8 +51,8 @@ pub fn run(args: Args) -> miette::Result<()> {
     let token = args.token.or_else(|| std::env::var(TOKEN_VARIABLE).ok());
     let token = token.map(|text| Token::new(&text)).transpose()?;
     let store = match token {
-        Some(_) => Store::open(&args.db)?,
-        None => Store::open_read_only(&args.db)?,
+        Some(_) => super::runs::open_to_write(&args.db)?,
+        None => super::runs::open_to_read(&args.db)?,
     };
     let admin = args.coordinator.unwrap_or_else(Admin::default_path);
     let options = Options {

@@ -2,9 +2,13 @@
 //! so that the search ends in skip connections (Zela et al. 2020, arXiv
 //! 1909.09656; Chu et al. 2020, arXiv 1911.12126).
 
-use crate::space::{Architecture, ChoiceKind, Space};
+use crate::network::Op;
+use crate::space::mixed::Picked;
+use crate::space::{Architecture, ChoiceId, ChoiceKind, Space};
 
-/// How many choices of operators end in one without weights.
+/// How many choices of operators end in one without weights, such as a skip
+/// connection or a pooling. An option of zeros is none of them: it takes the place
+/// out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collapse {
     pub weightless: usize,
@@ -46,7 +50,7 @@ impl Collapse {
                 continue;
             }
             collapse.choices += 1;
-            if all[*taken].as_ref() == least {
+            if all[*taken].as_ref() == least && !is_zero(space, architecture, *choice, *taken) {
                 collapse.weightless += 1;
                 let label = &known.labels[*taken];
                 if !collapse.options.contains(label) {
@@ -67,13 +71,33 @@ impl Collapse {
         self.is_collapsed().then(|| {
             format!(
                 "the search collapsed: {} of {} choices of operators end in `{}`, which have no \
-                 weights; differentiable search is known to overrate them (Zela et al. 2020). Try \
-                 `gdas` or `proxyless`, fewer epochs, or a smaller learning rate of the \
-                 architecture",
+                 weights; differentiable search is known to overrate them (Zela et al. 2020), and \
+                 so does a high price of latency. Try `gdas` or `proxyless`, fewer epochs, a \
+                 smaller learning rate of the architecture, or a lower price",
                 self.weightless,
                 self.choices,
                 self.options.join("`, `"),
             )
         })
     }
+}
+
+/// Whether an option puts out zeros.
+fn is_zero(space: &Space, architecture: &Architecture, choice: ChoiceId, option: usize) -> bool {
+    let mut paths = |at: ChoiceId, open: &[usize]| match at == choice {
+        true => Picked::Mixed(open.to_vec()),
+        false => {
+            let own = architecture.option(at).filter(|own| open.contains(own));
+            Picked::One(own.unwrap_or(open[0]))
+        }
+    };
+    let Ok(mixed) = space.mixed(&mut paths) else {
+        return false;
+    };
+    mixed.mixes.iter().any(|(node, mix)| {
+        let place = mix.options.iter().position(|o| *o == option);
+        let output = place.map(|place| mixed.network.node(*node).inputs[place]);
+        let is_zero = |node| matches!(mixed.network.node(node).op, Op::Zero { .. });
+        mix.choice == choice && output.is_some_and(is_zero)
+    })
 }

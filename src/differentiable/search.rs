@@ -61,19 +61,24 @@ pub struct GradientConfig {
 
 impl Default for GradientConfig {
     fn default() -> Self {
-        GradientConfig::of(Method::default())
+        GradientConfig::of(Method::default(), 10)
     }
 }
 
 impl GradientConfig {
-    /// What a method is usually run with; rates are larger than the papers', whose
-    /// searches take hundreds of epochs.
-    pub fn of(method: Method) -> Self {
+    /// What a method is usually run with for so many epochs; rates are larger than
+    /// the papers', whose searches take hundreds.
+    pub fn of(method: Method, epochs: usize) -> Self {
         GradientConfig {
             method,
             latency: LatencyGoal::Ignored,
-            epochs: 10,
-            warm_up: 1,
+            epochs,
+            // Where a step trains one path, the others wait for their turn: options
+            // with weights are compared too early otherwise, and lose.
+            warm_up: match method {
+                Method::Proxyless => epochs * 2 / 5,
+                _ => epochs / 10,
+            },
             batch_size: 64,
             learning_rate: 0.05,
             momentum: 0.9,
@@ -81,10 +86,7 @@ impl GradientConfig {
             clip: 5.0,
             alpha_rate: 0.03,
             alpha_decay: 1e-3,
-            temperature: match method {
-                Method::Fbnet => [5.0, 0.5],
-                _ => [5.0, 0.5],
-            },
+            temperature: [5.0, 0.5],
             weight_share: 0.5,
             latency_draws: 4,
             augment: false,

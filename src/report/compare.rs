@@ -26,13 +26,19 @@ pub struct RunCompared {
     /// Predicted, of the front.
     pub least_latency_ms: Option<f64>,
     /// Area that the front dominates, as a share of the box between an accuracy
-    /// of 0 and 1 and a latency of 0 and the greatest of all the fronts.
+    /// of 0 and 1 and a latency of 0 and [`BEYOND`] times the greatest of all
+    /// the fronts.
     pub hypervolume: f64,
     /// Members that a member of another run's front dominates.
     pub dominated: usize,
     /// Members that are on the front of all the runs together.
     pub on_joint_front: usize,
 }
+
+/// The hypervolume's reference point lies this much beyond the slowest member,
+/// as is usual: at the slowest itself, that member would count for nothing
+/// however accurate it is.
+const BEYOND: f64 = 1.1;
 
 /// Runs with what tells them apart.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -54,10 +60,11 @@ pub fn compare(states: &[RunState]) -> Comparison {
         .flatten()
         .map(|row| row.predicted_ms)
         .fold(0.0, f64::max);
+    let reference_ms = BEYOND * slowest;
     let losses: Vec<Vec<[f64; 2]>> = fronts
         .iter()
         .map(|rows| {
-            let loss = |row: &FrontRow| [1.0 - row.accuracy, row.predicted_ms / slowest];
+            let loss = |row: &FrontRow| [1.0 - row.accuracy, row.predicted_ms / reference_ms];
             rows.iter().map(loss).collect()
         })
         .collect();
@@ -199,18 +206,21 @@ mod tests {
         let [a, b, none] = &comparison.runs[..] else {
             panic!("{comparison:?}")
         };
-        // Half the accuracy over half the latencies.
-        assert!((a.hypervolume - 0.25).abs() < 1e-12, "{a:?}");
+        // Half the accuracy over the latencies from 5 to 11 ms of 11.
+        assert!((a.hypervolume - 3.0 / 11.0).abs() < 1e-12, "{a:?}");
         assert_eq!((a.front, a.dominated, a.on_joint_front), (1, 1, 0));
-        // The slowest reaches the box's edge, where it covers nothing.
-        assert!((b.hypervolume - 0.3).abs() < 1e-12, "{b:?}");
+        // The slowest counts, too.
+        let wanted = 0.5 * 7.0 / 11.0 + 0.3 / 11.0;
+        assert!((b.hypervolume - wanted).abs() < 1e-12, "{b:?}");
         assert_eq!((b.front, b.dominated), (2, 0));
         assert_eq!((none.front, none.hypervolume), (0, 0.0));
+        let alone = compare(&[run("alone", 3, &[(1, 0.5, 5.0)])]);
+        assert!((alone.runs[0].hypervolume - 0.5 / 11.0).abs() < 1e-12);
         let differing: Vec<&String> = comparison.differences.keys().collect();
         assert_eq!(differing, ["name", "seed"]);
         let text = comparison_table(&comparison);
         assert!(
-            text.contains("0.2500") && text.contains("set differently"),
+            text.contains("0.2727") && text.contains("set differently"),
             "{text}"
         );
     }

@@ -118,7 +118,7 @@ pub fn optuna_journal(state: &RunState) -> String {
 }
 
 /// The decisions of a genotype, `path=option` each.
-fn decisions(genotype: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn decisions(genotype: &str) -> impl Iterator<Item = (&str, &str)> {
     genotype
         .split_whitespace()
         .filter_map(|d| d.split_once('='))

@@ -94,9 +94,21 @@ impl Search<'_> {
         // The run keeps the calibration of its own engine.
         let own = engine == self.experiment.engine;
         if own && self.state.calibration.is_none() && !self.only_helps {
+            let of_heldout = survey.iter().filter(|(_, _, p)| *p == Purpose::Heldout);
+            let predictions: Vec<serde_json::Value> = of_heldout
+                .filter_map(|(architecture, network, _)| {
+                    let genotype = self.space.genotype(architecture);
+                    let measured_ms = measured.get(&genotype)?.median_ms;
+                    let predicted = calibrated.predict(*network);
+                    Some(serde_json::json!({
+                        "genotype": genotype, "measured_ms": measured_ms, "predicted": predicted,
+                    }))
+                })
+                .collect();
             let payload = serde_json::json!({
                 "engine": engine,
                 "heldout": agreement,
+                "heldout_predictions": predictions,
                 "leave_one_out": calibrated.leave_one_out_agreement(),
                 "calibration": calibrated,
             });

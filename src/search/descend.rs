@@ -36,8 +36,8 @@ pub struct Differentiable {
     pub latency_weight: f64,
     /// Passes of a search over its half of the training images.
     pub epochs: usize,
-    /// Of these, how many train the weights alone.
-    pub warm_up: usize,
+    /// Of these, how many train the weights alone; by the strategy where absent.
+    pub warm_up: Option<usize>,
     pub batch_size: usize,
     /// Of the weights.
     pub learning_rate: f64,
@@ -56,7 +56,7 @@ impl Default for Differentiable {
             target_latency_ms: None,
             latency_weight: 0.2,
             epochs: usual.epochs,
-            warm_up: usual.warm_up,
+            warm_up: None,
             batch_size: usual.batch_size,
             learning_rate: usual.learning_rate,
             alpha_rate: usual.alpha_rate,
@@ -85,17 +85,17 @@ impl Search<'_> {
             },
             None => LatencyGoal::Ignored,
         };
+        let usual = GradientConfig::of(method, settings.epochs);
         GradientConfig {
             latency,
-            epochs: settings.epochs,
-            warm_up: settings.warm_up,
+            warm_up: settings.warm_up.unwrap_or(usual.warm_up),
             batch_size: settings.batch_size,
             learning_rate: settings.learning_rate,
             alpha_rate: settings.alpha_rate,
             augment: settings.augment,
             seed: seed_of(self.experiment.seed, trial),
             train_images: self.experiment.train_images,
-            ..GradientConfig::of(method)
+            ..usual
         }
     }
 

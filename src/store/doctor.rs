@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::encode::{self, Half, SEPARATOR};
 use super::file::File;
 use super::open::{Db, Kind, Location};
+use super::pack::Unpacker;
 use super::{Event, Options, RunHeader, RunId, Store, StoreError, append, runs};
 
 /// One thing that was looked at.
@@ -311,12 +312,13 @@ async fn read_all(file: &File) -> Result<(Vec<Header>, Vec<(i64, Half)>), StoreE
     );
     let events = rows(&mut db, &line, "events", "id").await;
     let mut halves = Vec::with_capacity(events.len());
+    let mut unpacker = Unpacker::new();
     for row in &events {
-        let decoded = || -> Option<(i64, Half)> {
+        let mut decoded = || -> Option<(i64, Half)> {
             let line: String = row.try_get("line").ok()?;
             let mut half = encode::parse_line(line.trim_end_matches(SEPARATOR)).ok()?;
             if let Some(bytes) = row.try_get::<Option<Vec<u8>>, _>("packed").ok()? {
-                half.put_bulk(encode::unpack(&bytes).ok()?);
+                half.put_bulk(unpacker.unpack(&bytes).ok()?);
             }
             Some((row.try_get("run").ok()?, half))
         };

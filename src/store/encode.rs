@@ -3,22 +3,15 @@
 //! alone, and the bulky part (a training curve, a raw measurement) is deflated.
 //! Rows of the first version hold everything in the payload and read the same.
 
-use std::io::{Read, Write};
-
-use flate2::Compression;
-use flate2::read::ZlibDecoder;
-use flate2::write::ZlibEncoder;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::event::full;
+use super::pack::pack;
 use super::{Asked, Evaluated, Event, Recorded};
 
-/// Ends a line of [`lines`](super::replay) that events are read as.
+/// Ends a line of a [page](super::page).
 pub(super) const SEPARATOR: char = '\u{1e}';
-
-/// Texts shorter than this do not get smaller by deflating.
-const PACKED_BYTES: usize = 100;
 
 /// The columns of an event, but for its place and time.
 pub(super) struct Columns {
@@ -84,9 +77,8 @@ pub(super) fn columns(event: &Event, shared: bool) -> std::io::Result<Columns> {
         if let Some(field) = bulky(&kind)
             && let Some(value) = fields.get(field)
         {
-            let text = value.to_string();
-            if text.len() >= PACKED_BYTES {
-                packed = Some(deflate(text.as_bytes())?);
+            packed = pack(value)?;
+            if packed.is_some() {
                 fields.remove(field);
             }
         }
@@ -134,21 +126,6 @@ fn without_names(body: &Value, names: &[&str]) -> String {
         (_, None) => Value::Null,
     };
     Value::Array(names.iter().map(value).collect()).to_string()
-}
-
-fn deflate(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(bytes)?;
-    encoder.finish()
-}
-
-/// The bulky part as it was.
-pub(super) fn unpack(packed: &[u8]) -> Result<Value, String> {
-    let mut text = String::new();
-    ZlibDecoder::new(packed)
-        .read_to_string(&mut text)
-        .map_err(|e| e.to_string())?;
-    serde_json::from_str(&text).map_err(|e| e.to_string())
 }
 
 /// An event read from its row, before what lies elsewhere is put into it.

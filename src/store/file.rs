@@ -16,7 +16,7 @@ use super::StoreError;
 use super::open::{Db, KNOWN_VERSION, migrator};
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    migrator(&[
+    let mut migrator = migrator(&[
         (
             1,
             "runs and events",
@@ -27,8 +27,26 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
             "progress and pending",
             include_str!("../../migrations/0002_progress_and_pending.sql"),
         ),
-    ])
+        (
+            3,
+            "curves without names",
+            include_str!("../../migrations/0003_curves_without_names.sql"),
+        ),
+    ]);
+    let second = migrator.migrations.to_mut().iter_mut();
+    for second in second.filter(|migration| migration.version == 2) {
+        second.checksum = SECOND.into();
+    }
+    migrator
 });
+
+/// The checksum of the second migration before its statements were put in an
+/// order that takes half the time: what it made is the same, and carries this.
+const SECOND: &[u8] = &[
+    0xba, 0x8c, 0x6b, 0x69, 0x96, 0x71, 0xe2, 0x47, 0x8a, 0x56, 0x2e, 0x10, 0x3d, 0xa1, 0x9d, 0xd3,
+    0x94, 0x10, 0x39, 0x1a, 0x02, 0x49, 0xe1, 0xae, 0x04, 0x38, 0x52, 0x57, 0xf9, 0x29, 0xc0, 0xec,
+    0x7b, 0x6c, 0x51, 0xbc, 0x81, 0x16, 0x53, 0x03, 0x16, 0xfc, 0x3c, 0x5c, 0xa3, 0x19, 0xdc, 0x72,
+];
 
 /// `application_id` of our databases; the first migration writes it.
 const APPLICATION_ID: i64 = 1_651_732_587;

@@ -38,8 +38,11 @@ mod error;
 mod event;
 mod file;
 mod front;
+mod genotypes;
 mod header;
 mod open;
+mod pack;
+mod page;
 mod pending;
 mod replay;
 mod runs;
@@ -190,7 +193,14 @@ impl Store {
     ) -> Result<T, StoreError> {
         let mut connection = self.reader();
         let answer = self.runtime.block_on(query(&mut connection));
-        answer.map_err(|e| self.location.explain(e))
+        let answer = answer.map_err(|e| self.location.explain(e));
+        // A page that is open for weeks outlives its server's restarts.
+        if let Err(StoreError::Unreachable { .. }) = answer
+            && let Ok(fresh) = self.runtime.block_on(self.location.second())
+        {
+            *connection = fresh;
+        }
+        answer
     }
 
     fn reader(&self) -> MutexGuard<'_, Db> {

@@ -75,7 +75,7 @@ impl Location {
                 let mut reader = file.reader().await?;
                 match file.inspect(&mut reader).await? {
                     // Its tables are not those that are read here.
-                    Some(found) if found < KNOWN_VERSION => Err(StoreError::OlderSchema {
+                    Some(found) if found < READABLE_VERSION => Err(StoreError::OlderSchema {
                         path: self.path.clone(),
                         found,
                         known: KNOWN_VERSION,
@@ -143,4 +143,7 @@ pub(super) fn migrator(files: &[(i64, &'static str, &'static str)]) -> Migrator 
 }
 
 /// The schema version this program writes, on either.
-pub(super) const KNOWN_VERSION: i64 = 2;
+pub(super) const KNOWN_VERSION: i64 = 3;
+
+/// The oldest one that can be read as it is.
+const READABLE_VERSION: i64 = 2;

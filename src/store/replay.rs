@@ -1,17 +1,14 @@
-//! Reading a run's events, many at a time: the database joins thousands of
-//! them into one text, as a driver's cost for each row would be most of the
-//! time, and the next page is read while one is decoded.
+//! Reading a run's events and its state. A long run is read by three threads:
+//! the database gives a page while the one before is parsed and the one before
+//! that is replayed.
 
-use std::collections::HashMap;
 use std::sync::mpsc;
 
-use sqlx::Row;
+use rustc_hash::FxHashMap;
 
-use super::encode::{self, Half, Identity, SEPARATOR};
+use super::encode::{self, Half, Identity};
+use super::page::{self, Page, Which};
 use super::{Event, Recorded, RunId, RunState, Store, StoreError, Writer};
-
-/// Events fetched at a time, so that a long run is never held twice.
-const PAGE: i64 = 8192;
 
 /// How much of each event to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,28 +19,12 @@ pub enum Detail {
     Figures,
 }
 
-/// Which events to read.
-#[derive(Clone, Copy)]
-enum Which {
-    All,
-    /// Those that are not about a candidate, up to this place.
-    Others(i64),
-}
+/// Identities of candidates asked for and not evaluated yet, by the place of the
+/// event that asked.
+type Identities = FxHashMap<u64, Identity>;
 
-/// A page as the database gives it.
-struct Page {
-    lines: String,
-    /// Bulky parts by place.
-    packed: Vec<(i64, Vec<u8>)>,
-    last: i64,
-    is_full: bool,
-}
-
-/// The columns of an event as one text; see [`encode::parse_line`].
-const LINE: &str = "seq || ' ' || at_ms || ' ' || COALESCE(CAST(candidate AS TEXT), '') || ' ' ||
-    COALESCE(CAST(asked AS TEXT), '') || ' ' ||
-    CASE WHEN packed IS NULL THEN '' ELSE 'p' END || ' ' ||
-    length(kind) || ' ' || kind || payload";
+/// Pages that wait for the next thread.
+const WAITING: usize = 2;
 
 impl Store {
     /// Every event of a run, in order.
@@ -74,32 +55,40 @@ impl Store {
         mut visit: impl FnMut(Recorded),
     ) -> Result<u64, StoreError> {
         let key = self.key(run)?;
-        let mut identities = HashMap::new();
+        let mut identities = Identities::default();
         let first = self.page(key, after as i64, Which::All, detail)?;
-        let (mut last, mut is_full) = (first.last, first.is_full);
-        self.decode(key, first, &mut identities, &mut visit)?;
+        let (mut last, is_full) = (first.last, first.is_full);
+        self.tell(key, self.parse(first)?, &mut identities, &mut visit)?;
         if !is_full {
             return Ok(last as u64);
         }
+        let (fetched, pages) = mpsc::sync_channel(WAITING);
+        let (parsed, events) = mpsc::sync_channel(WAITING);
         std::thread::scope(|scope| {
-            // Two pages ahead of the decoding, at most.
-            let (pages, read) = mpsc::sync_channel(1);
+            let mut after = last;
+            // Each ends when the one that it feeds has, or when all is read.
             scope.spawn(move || {
-                let mut after = last;
                 loop {
                     let page = self.page(key, after, Which::All, detail);
                     let go_on = page.as_ref().is_ok_and(|page| page.is_full);
                     after = page.as_ref().map_or(after, |page| page.last);
-                    if pages.send(page).is_err() || !go_on {
+                    if fetched.send(page).is_err() || !go_on {
                         return;
                     }
                 }
             });
-            while is_full {
-                let Ok(page) = read.recv() else { break };
-                let page = page?;
-                (last, is_full) = (page.last, page.is_full);
-                self.decode(key, page, &mut identities, &mut visit)?;
+            scope.spawn(move || {
+                for page in pages {
+                    let events = page.and_then(|page| Ok((page.last, self.parse(page)?)));
+                    if parsed.send(events).is_err() {
+                        return;
+                    }
+                }
+            });
+            for page in events {
+                let (upto, halves) = page?;
+                self.tell(key, halves, &mut identities, &mut visit)?;
+                last = upto;
             }
             Ok(last as u64)
         })
@@ -112,7 +101,10 @@ impl Store {
             let page = self.page(key, after, Which::Others(upto), Detail::Everything)?;
             let is_full = page.is_full;
             after = page.last;
-            self.decode(key, page, &mut HashMap::new(), &mut |e| events.push(e))?;
+            let halves = self.parse(page)?;
+            self.tell(key, halves, &mut Identities::default(), &mut |e| {
+                events.push(e)
+            })?;
             if !is_full {
                 return Ok(events);
             }
@@ -123,120 +115,40 @@ impl Store {
     pub(super) fn at(&self, key: i64, places: &[i64]) -> Result<Vec<Recorded>, StoreError> {
         let mut events = Vec::new();
         for places in places.chunks(500) {
-            let list: Vec<String> = places.iter().map(i64::to_string).collect();
-            let sql = format!(
-                "SELECT string_agg(line, $1 ORDER BY seq) AS lines
-                 FROM (SELECT seq, {LINE} AS line FROM events
-                       WHERE run = $2 AND seq IN ({})) AS page",
-                list.join(", ")
-            );
-            let lines: Option<String> = self.read(async |connection| {
-                sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
-                    .bind(SEPARATOR.to_string())
-                    .bind(key)
-                    .fetch_one(connection)
-                    .await
+            let halves = self.parse(self.page_of(key, places)?)?;
+            self.tell(key, halves, &mut Identities::default(), &mut |e| {
+                events.push(e)
             })?;
-            let page = Page {
-                lines: lines.unwrap_or_default(),
-                packed: Vec::new(),
-                last: 0,
-                is_full: false,
-            };
-            self.decode(key, page, &mut HashMap::new(), &mut |e| events.push(e))?;
         }
         Ok(events)
     }
 
-    fn page(&self, key: i64, after: i64, which: Which, detail: Detail) -> Result<Page, StoreError> {
-        let (condition, upto) = match which {
-            Which::All => ("", i64::MAX),
-            Which::Others(upto) => ("AND candidate IS NULL", upto),
-        };
-        let row = self.read(async |connection| {
-            let sql = format!(
-                "SELECT string_agg(line, $1 ORDER BY seq) AS lines, COUNT(*) AS number,
-                        MAX(seq) AS last
-                 FROM (SELECT seq, {LINE} AS line FROM events
-                       WHERE run = $2 AND seq > $3 AND seq <= $4 {condition}
-                       ORDER BY seq LIMIT $5) AS page"
-            );
-            let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-                .bind(SEPARATOR.to_string())
-                .bind(key)
-                .bind(after)
-                .bind(upto)
-                .bind(PAGE)
-                .fetch_one(&mut *connection)
-                .await?;
-            let lines: Option<String> = row.try_get("lines")?;
-            let number: i64 = row.try_get("number")?;
-            let last: Option<i64> = row.try_get("last")?;
-            let last = last.unwrap_or(after);
-            let condition = match detail {
-                Detail::Everything => condition,
-                Detail::Figures => "AND candidate IS NULL",
-            };
-            let sql = format!(
-                "SELECT seq, packed FROM events
-                 WHERE run = $1 AND seq > $2 AND seq <= $3 AND packed IS NOT NULL {condition}
-                 ORDER BY seq"
-            );
-            let packed = match number {
-                0 => Vec::new(),
-                _ => {
-                    sqlx::query(sqlx::AssertSqlSafe(sql))
-                        .bind(key)
-                        .bind(after)
-                        .bind(last)
-                        .fetch_all(connection)
-                        .await?
-                }
-            };
-            Ok((lines.unwrap_or_default(), number, last, packed))
-        })?;
-        let (lines, number, last, rows) = row;
-        let column = |e| self.location.explain(e);
-        let packed = rows
-            .iter()
-            .map(|row| Ok((row.try_get("seq")?, row.try_get("packed")?)))
-            .collect::<Result<_, sqlx::Error>>()
-            .map_err(column)?;
-        Ok(Page {
-            lines,
-            packed,
-            last,
-            is_full: number == PAGE,
-        })
-    }
-
-    /// Decodes a page; `identities` are those of candidates asked for and not
-    /// evaluated yet, by the place of the event that asked.
-    fn decode(
-        &self,
-        key: i64,
-        page: Page,
-        identities: &mut HashMap<u64, Identity>,
-        visit: &mut dyn FnMut(Recorded),
-    ) -> Result<(), StoreError> {
-        let damaged = |detail| StoreError::Damaged {
+    fn damaged(&self, detail: String) -> StoreError {
+        StoreError::Damaged {
             path: self.path().to_owned(),
             detail,
-        };
-        let mut packed = page.packed.into_iter().peekable();
-        for line in page.lines.split(SEPARATOR).filter(|line| !line.is_empty()) {
-            let mut half: Half = encode::parse_line(line).map_err(damaged)?;
+        }
+    }
+
+    fn parse(&self, page: Page) -> Result<Vec<Half>, StoreError> {
+        page::parse(page).map_err(|detail| self.damaged(detail))
+    }
+
+    /// Puts identities into events and hands them on.
+    fn tell(
+        &self,
+        key: i64,
+        halves: Vec<Half>,
+        identities: &mut Identities,
+        visit: &mut dyn FnMut(Recorded),
+    ) -> Result<(), StoreError> {
+        for mut half in halves {
             let seq = half.recorded.seq;
-            if let Some((_, bytes)) = packed.next_if(|(at, _)| *at as u64 == seq) {
-                let value = encode::unpack(&bytes)
-                    .map_err(|e| damaged(format!("event {seq} cannot be unpacked: {e}")))?;
-                half.put_bulk(value);
-            }
             if let Some(asked) = half.asked {
                 let identity = match identities.remove(&asked) {
                     Some(identity) => identity,
                     None => self.identity(key, asked)?.ok_or_else(|| {
-                        damaged(format!(
+                        self.damaged(format!(
                             "event {seq} refers to event {asked}, which is lost"
                         ))
                     })?,

@@ -13,11 +13,18 @@ use super::StoreError;
 use super::open::{Db, KNOWN_VERSION, migrator};
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    migrator(&[(
-        2,
-        "runs",
-        include_str!("../../migrations/postgres/0002_runs.sql"),
-    )])
+    migrator(&[
+        (
+            2,
+            "runs",
+            include_str!("../../migrations/postgres/0002_runs.sql"),
+        ),
+        (
+            3,
+            "curves without names",
+            include_str!("../../migrations/postgres/0003_curves_without_names.sql"),
+        ),
+    ])
 });
 
 /// Held while the schema is made, so that two programs do not make it at once.

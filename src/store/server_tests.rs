@@ -145,6 +145,13 @@ fn a_server_keeps_runs_as_a_file_does() {
     let events = store.events(&shared).unwrap();
     assert!(events.iter().zip(1..).all(|(event, seq)| event.seq == seq));
 
+    // A reader whose connection was ended has another one after that.
+    server.end_connections("postgres");
+    let ended = reader.summary(&shared).unwrap_err();
+    assert!(matches!(ended, StoreError::Unreachable { .. }), "{ended}");
+    assert_eq!(reader.summary(&shared).unwrap().evaluated, 59);
+    let store = Store::open(&url).unwrap();
+
     // A newer schema is refused, and a server that is not there is named.
     store
         .write(async |connection| {

@@ -4,13 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use rustc_hash::FxHashMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::strategy::{Constraint, Metric};
 
+use super::genotypes::Genotypes;
 use super::{
     Artefact, Evaluated, Event, Liveness, Measured, Purpose, Recorded, RunHeader, RunId, Trained,
     Writer,
@@ -130,7 +129,7 @@ pub struct RunState {
     pub warnings: Vec<String>,
     /// Events this version cannot read: how many of each kind.
     pub unknown: BTreeMap<String, u64>,
-    by_genotype: FxHashMap<String, u64>,
+    by_genotype: Genotypes,
 }
 
 impl RunState {
@@ -155,7 +154,7 @@ impl RunState {
             notes: Vec::new(),
             warnings: Vec::new(),
             unknown: BTreeMap::new(),
-            by_genotype: FxHashMap::default(),
+            by_genotype: Genotypes::default(),
         }
     }
 
@@ -173,10 +172,8 @@ impl RunState {
             Event::Measured(measured) => self.measurements.push(measured),
             Event::Calibrated { payload } => self.calibration = Some(payload),
             Event::Asked(asked) => {
-                if !self.by_genotype.contains_key(&asked.genotype) {
-                    self.by_genotype
-                        .insert(asked.genotype.clone(), asked.candidate);
-                }
+                self.by_genotype
+                    .put(&asked.genotype, asked.candidate, false, &self.candidates);
                 self.candidates.entry(asked.candidate).or_insert(Candidate {
                     id: asked.candidate,
                     generation: Some(asked.generation),
@@ -187,13 +184,12 @@ impl RunState {
                 });
             }
             Event::Evaluated(evaluated) => {
-                match self.by_genotype.get_mut(&evaluated.genotype) {
-                    Some(latest) => *latest = evaluated.candidate,
-                    None => {
-                        self.by_genotype
-                            .insert(evaluated.genotype.clone(), evaluated.candidate);
-                    }
-                }
+                self.by_genotype.put(
+                    &evaluated.genotype,
+                    evaluated.candidate,
+                    true,
+                    &self.candidates,
+                );
                 match self.candidates.get_mut(&evaluated.candidate) {
                     // As asked: a million texts need not be made again.
                     Some(c)
@@ -240,7 +236,7 @@ impl RunState {
     }
 
     fn fail(&mut self, id: u64, genotype: String, cause: String) {
-        self.by_genotype.entry(genotype.clone()).or_insert(id);
+        self.by_genotype.put(&genotype, id, false, &self.candidates);
         let candidate = self.candidates.entry(id).or_insert(Candidate {
             id,
             generation: None,
@@ -257,7 +253,7 @@ impl RunState {
 
     /// The candidate with this genotype; the evaluated one where there are more.
     pub fn candidate_of(&self, genotype: &str) -> Option<&Candidate> {
-        self.candidates.get(self.by_genotype.get(genotype)?)
+        self.by_genotype.find(genotype, &self.candidates)
     }
 
     /// Every evaluation, by candidate number.
@@ -352,7 +348,10 @@ impl RunState {
     pub fn compared(&self) -> Vec<&Evaluated> {
         let mut latest: Vec<&Evaluated> = self
             .evaluated()
-            .filter(|e| self.by_genotype.get(&e.genotype) == Some(&e.candidate))
+            .filter(|e| {
+                let latest = self.candidate_of(&e.genotype);
+                latest.is_some_and(|latest| latest.id == e.candidate)
+            })
             .collect();
         let most = latest.iter().map(|e| e.fidelity).fold(0.0, f64::max);
         latest.retain(|e| e.fidelity == most);

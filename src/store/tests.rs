@@ -346,7 +346,7 @@ fn foreign_and_newer_databases_are_refused() {
          VALUES (7, 'of the future', TRUE, x'00', 0)",
     );
     insta::assert_snapshot!(refusal(&newer), @"
-    DIR/newer.db was written by a newer bespoke: its schema is version 7, this program knows versions up to 2
+    DIR/newer.db was written by a newer bespoke: its schema is version 7, this program knows versions up to 3
     help: nothing was changed; use the newer bespoke for this database
     ");
 }
@@ -441,7 +441,7 @@ fn a_database_of_the_first_version_is_migrated_and_a_copy_kept() {
     let error = Store::open_read_only(&path).err().unwrap();
     insta::assert_snapshot!(
         error.to_string().replace(&dir.path().display().to_string(), "DIR"),
-        @"DIR/old.db was written by an older bespoke: its schema is version 1, this program reads version 2"
+        @"DIR/old.db was written by an older bespoke: its schema is version 1, this program reads version 3"
     );
     let store = Store::open(&path).unwrap();
     let (backup, version) = store.backup().unwrap();
@@ -474,6 +474,43 @@ fn a_database_of_the_first_version_is_migrated_and_a_copy_kept() {
     std::fs::copy(copied, &again).unwrap();
     let store = Store::open(&again).unwrap();
     assert_eq!(store.events(&run).unwrap().len(), every_event().len());
+}
+
+/// The second version had the same tables, and curves with their names.
+#[test]
+fn a_database_of_the_second_version_reads_as_it_is_and_is_migrated_by_writers() {
+    let (_dir, store) = temporary();
+    let path = store.path().to_owned();
+    let run = store.create_run(&header("second")).unwrap();
+    let epoch = |number: u32| {
+        json!({"epoch": number, "train_loss": 0.5, "train_accuracy": 0.25,
+               "validation_accuracy": null, "seconds": 1.5})
+    };
+    let mut curved = evaluated(1, 0.9, 2.0);
+    curved.curve = json!([epoch(1), epoch(2)]);
+    let event = Event::Evaluated(curved.clone());
+    store.append(&run, &event).unwrap();
+    drop(store);
+    let mut deflated = flate2::write::ZlibEncoder::new(Vec::new(), Default::default());
+    std::io::Write::write_all(&mut deflated, curved.curve.to_string().as_bytes()).unwrap();
+    let deflated = deflated.finish().unwrap();
+    let hex: String = deflated.iter().map(|b| format!("{b:02x}")).collect();
+    let sql = format!(
+        "DELETE FROM _sqlx_migrations WHERE version = 3;
+         DROP TRIGGER events_are_append_only;
+         UPDATE events SET packed = x'{hex}' WHERE kind = 'evaluated';"
+    );
+    with_sql(&path, Box::leak(sql.into_boxed_str()));
+
+    let reader = Store::open_read_only(&path).unwrap();
+    assert_eq!(reader.events(&run).unwrap()[1].event, event);
+    let writer = Store::open(&path).unwrap();
+    let (backup, version) = writer.backup().unwrap();
+    assert!(version == 2 && backup.ends_with("bespoke.db.v2-backup"));
+    writer.append(&run, &event).unwrap();
+    let events = reader.events(&run).unwrap();
+    assert_eq!([&events[1].event, &events[2].event], [&event, &event]);
+    assert_eq!(writer.state(&run).unwrap().evaluated().count(), 1);
 }
 
 #[test]

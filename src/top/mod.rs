@@ -8,9 +8,9 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use miette::Diagnostic;
-use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use ratatui::{Frame, Terminal};
 use thiserror::Error;
 
 use crate::report::Followed;
@@ -44,19 +44,29 @@ pub enum TopError {
 /// When there is no terminal, or the run cannot be read at the beginning.
 /// A database that cannot be read for a while later is told on the screen.
 pub fn watch(store: &Store, run: &RunId, period: Duration) -> Result<(), TopError> {
+    watch_with(view::draw, store, run, period)
+}
+
+fn watch_with(
+    draw: impl FnMut(&mut Frame, &Followed, Option<&str>),
+    store: &Store,
+    run: &RunId,
+    period: Duration,
+) -> Result<(), TopError> {
     if !std::io::stdout().is_terminal() {
         return Err(TopError::NoTerminal);
     }
     let followed = Followed::open(store, run)?;
     // Also restores the terminal should anything panic.
     let mut terminal = ratatui::try_init()?;
-    let ended = keep_drawing(&mut terminal, store, followed, period);
+    let ended = keep_drawing(&mut terminal, draw, store, followed, period);
     ratatui::restore();
     ended
 }
 
 fn keep_drawing(
     terminal: &mut ratatui::DefaultTerminal,
+    mut draw: impl FnMut(&mut Frame, &Followed, Option<&str>),
     store: &Store,
     mut followed: Followed,
     period: Duration,
@@ -64,7 +74,7 @@ fn keep_drawing(
     let mut problem = None;
     let mut read = Instant::now();
     loop {
-        terminal.draw(|frame| view::draw(frame, &followed, problem.as_deref()))?;
+        terminal.draw(|frame| draw(frame, &followed, problem.as_deref()))?;
         loop {
             if event::poll(TICK)? {
                 match event::read()? {

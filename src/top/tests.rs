@@ -78,3 +78,65 @@ fn a_missing_run_is_told() {
         assert!(error.help().unwrap().to_string().contains("--once"));
     }
 }
+
+const IN_A_TERMINAL: &str = "BESPOKE_TEST_IN_A_TERMINAL";
+
+/// What [`a_panic_gives_the_terminal_back`] starts in a terminal.
+#[test]
+fn panics_at_the_second_frame() {
+    if std::env::var_os(IN_A_TERMINAL).is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path().join("x.db")).unwrap();
+    let run = store.create_run(&header("a")).unwrap();
+    let mut frames = 0;
+    let draw = |frame: &mut Frame, followed: &Followed, problem: Option<&str>| {
+        view::draw(frame, followed, problem);
+        frames += 1;
+        assert!(frames < 2, "drawn once too often");
+    };
+    watch_with(draw, &store, &run, TICK).unwrap();
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back() {
+    let script =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/in_a_terminal.py");
+    let ran = std::process::Command::new("python3")
+        .arg(script)
+        .args(["predicted", " "])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "top::tests::panics_at_the_second_frame"])
+        .args(["--nocapture", "--test-threads=1"])
+        .envs([(IN_A_TERMINAL, "1"), ("TERM", "xterm-256color")])
+        .output();
+    let Ok(ran) = ran else {
+        let said = "\n*** SKIPPED: there is no python3; no panic is seen in a terminal ***\n";
+        std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes()).unwrap();
+        return;
+    };
+    let told: serde_json::Value = serde_json::from_slice(&ran.stdout).expect("JSON");
+    assert_eq!(
+        (&told["code"], &told["restored"]),
+        (&101.into(), &true.into()),
+        "{told}"
+    );
+    let written = told["written"].as_str().unwrap();
+    let place = |text: &str| {
+        written
+            .find(text)
+            .unwrap_or_else(|| panic!("{text:?} in {told}"))
+    };
+    // The message stands where it can be read, with the cursor shown.
+    let (entered, left, said) = (
+        place("\x1b[?1049h"),
+        place("\x1b[?1049l"),
+        place("too often"),
+    );
+    assert!(entered < left && left < said, "{told}");
+    assert!(
+        written.rfind("\x1b[?25h") > written.rfind("\x1b[?25l"),
+        "{told}"
+    );
+}

@@ -41,6 +41,7 @@ fn every_space_has_its_known_size() {
     let known = [
         // Dong & Yang 2020: five operators on six edges.
         ("nasbench201", power(5, 6), "15625"),
+        ("nasbench201-small", power(5, 6), "15625"),
         // Su et al. 2021: three blocks in each of eight layers.
         ("nasbench-macro", power(3, 8), "6561"),
         // Liu et al. 2019, appendix: 2 of 2, 3, 4 and 5 inputs, seven operators

@@ -4,17 +4,27 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use bespoke::store::{Evaluated, Event, RunHeader, Store};
 use serde_json::{Value, json};
 
 use crate::shell::{bespoke, done, err, refused};
 
-/// A database with a run called `looked at`.
+#[cfg(unix)]
+#[path = "../store_reliability/server.rs"]
+mod server;
+
+/// A database file with a run called `looked at`.
 fn database(dir: &Path) -> String {
     let path = dir.join("x.db");
-    let store = Store::open(&path).unwrap();
+    record(&path);
+    path.display().to_string()
+}
+
+/// Records a run called `looked at`.
+fn record(db: &Path) {
+    let store = Store::open(db).unwrap();
     let run = store
         .create_run(&RunHeader {
             name: "looked at".into(),
@@ -31,27 +41,29 @@ fn database(dir: &Path) -> String {
         })
         .unwrap();
     for candidate in 1..=3u32 {
-        let ms = f64::from(candidate);
-        let event = Event::Evaluated(Evaluated {
-            candidate: candidate.into(),
-            generation: 0,
-            genotype: format!("g={candidate}"),
-            network_hash: "ef".into(),
-            accuracy: 0.8 + 0.05 * ms,
-            fidelity: 1.0,
-            curve: json!([]),
-            latency_ms: ms,
-            latency_low_ms: 0.9 * ms,
-            latency_high_ms: 1.1 * ms,
-            predictions: [].into(),
-            macs: 1000,
-            params: 100,
-            peak_activation_bytes: 4096,
-            seconds: 1.0,
-        });
-        store.append(&run, &event).unwrap();
+        store.append(&run, &evaluated(candidate)).unwrap();
     }
-    path.display().to_string()
+}
+
+fn evaluated(candidate: u32) -> Event {
+    let ms = f64::from(candidate);
+    Event::Evaluated(Evaluated {
+        candidate: candidate.into(),
+        generation: 0,
+        genotype: format!("g={candidate}"),
+        network_hash: "ef".into(),
+        accuracy: 0.8 + 0.05 * ms,
+        fidelity: 1.0,
+        curve: json!([]),
+        latency_ms: ms,
+        latency_low_ms: 0.9 * ms,
+        latency_high_ms: 1.1 * ms,
+        predictions: [].into(),
+        macs: 1000,
+        params: 100,
+        peak_activation_bytes: 4096,
+        seconds: 1.0,
+    })
 }
 
 #[test]
@@ -95,21 +107,44 @@ fn get(address: &str, path: &str) -> (String, String) {
     (head.lines().next().unwrap().to_owned(), body.to_owned())
 }
 
+/// `bespoke web` on a free port, ended with this.
+struct Served {
+    child: Child,
+    address: String,
+}
+
+impl Served {
+    fn start(db: &str, admin: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_bespoke"))
+            .args(["web", "--bind", "127.0.0.1:0", "--db", db, "--coordinator"])
+            .arg(admin)
+            .env_remove("BESPOKE_WEB_TOKEN")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.next().unwrap().unwrap();
+        let address = line.strip_prefix("http://").unwrap().trim_end_matches('/');
+        Served {
+            child,
+            address: address.to_owned(),
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 #[test]
 fn the_page_is_served_and_reads_only() {
     let dir = tempfile::tempdir().unwrap();
     let db = database(dir.path());
-    let admin = dir.path().join("none/admin.json");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_bespoke"))
-        .args(["web", "--bind", "127.0.0.1:0", "--db", &db, "--coordinator"])
-        .arg(admin)
-        .env_remove("BESPOKE_WEB_TOKEN")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let line = lines.next().unwrap().unwrap();
-    let address = line.strip_prefix("http://").unwrap().trim_end_matches('/');
+    let served = Served::start(&db, &dir.path().join("none/admin.json"));
+    let address = served.address.as_str();
     let (status, page) = get(address, "/");
     assert_eq!(status, "HTTP/1.1 200 OK");
     assert!(page.contains("/assets/app.js"));
@@ -118,8 +153,7 @@ fn the_page_is_served_and_reads_only() {
     assert_eq!(json("/api/session")["writable"], false);
     let problem = json("/api/devices")["problem"].to_string();
     assert!(problem.contains("bespoke serve"), "{problem}");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(served);
 
     let short = ["web", "--db", &db, "--token", "short"];
     refused(&bespoke(&short), &["at least 16", "openssl rand"]);
@@ -128,6 +162,47 @@ fn the_page_is_served_and_reads_only() {
     refused(&bespoke(&missing), &["there is no database"]);
     let nowhere = ["web", "--db", &db, "--bind", "256.0.0.1:1"];
     refused(&bespoke(&nowhere), &["cannot listen", "--bind"]);
+}
+
+/// A frame, a report and the page, live, of a run that is on a server.
+#[cfg(unix)]
+#[test]
+fn a_server_s_runs_are_looked_at_as_a_file_s() {
+    let Some(server) = server::Server::start() else {
+        return;
+    };
+    let url = server.url("postgres");
+    record(&url);
+    let db = url.to_str().unwrap();
+    let frame = done(&bespoke(&["top", "latest", "--once", "--db", db]));
+    assert!(frame.contains("looked at") && frame.contains("3 evaluated of 4"));
+    let html = done(&bespoke(&["report", "latest", "--db", db, "--out", "-"]));
+    assert!(html.starts_with("<!doctype html>") && html.contains("g=3"));
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(db, &dir.path().join("none/admin.json"));
+    let address = served.address.as_str();
+    let json = |path: &str| -> Value { serde_json::from_str(&get(address, path).1).unwrap() };
+    let run = json("/api/runs")[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(json(&format!("/api/runs/{run}"))["counts"]["evaluated"], 3);
+
+    // What is recorded meanwhile arrives.
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET /api/runs/{run}/events?after=4 HTTP/1.1\r\nHost: {address}\r\n\r\n"
+    )
+    .unwrap();
+    let store = Store::open(&url).unwrap();
+    store
+        .append(&store.find_run(&run).unwrap(), &evaluated(4))
+        .unwrap();
+    let mut lines = BufReader::new(stream).lines();
+    let told = lines.find(|line| line.as_ref().unwrap().contains("candidate 4"));
+    assert!(told.is_some());
+    // The server ends every connection, as when it is started again.
+    server.end_connections("postgres");
+    let _ = get(address, "/api/runs");
+    assert_eq!(json("/api/runs")[0]["evaluated"], 4);
 }
 
 #[test]

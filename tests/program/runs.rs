@@ -21,12 +21,12 @@ fn searched(dir: &Path) -> String {
     db
 }
 
-/// A Python that reads exports, or a loud word that there is none.
-fn python() -> Option<PathBuf> {
+/// A Python that imports these, or a loud word that there is none.
+fn python(packages: &str) -> Option<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
     let found = [own, "python3".into()].into_iter().find(|python| {
         Command::new(python)
-            .args(["-c", "import pandas, pyarrow, optuna"])
+            .args(["-c", &format!("import {packages}")])
             .output()
             .is_ok_and(|o| o.status.success())
     });
@@ -34,7 +34,7 @@ fn python() -> Option<PathBuf> {
         assert!(std::env::var_os("BESPOKE_REQUIRE_PYTHON").is_none());
         writeln!(
             std::io::stderr(),
-            "\n*** SKIPPED: no pandas, pyarrow and optuna. Run scripts/python-env.sh. ***\n"
+            "\n*** SKIPPED: no Python that has {packages}. Run scripts/python-env.sh. ***\n"
         )
         .expect("standard error is writable");
     }
@@ -67,7 +67,7 @@ fn what_is_kept_is_read_by_other_programs_and_compared_and_deleted() {
 
     let out = dir.path().join("export");
     done(&runs(&["export", "latest", "--out", out.to_str().unwrap()]));
-    if let Some(python) = python() {
+    if let Some(python) = python("pandas, pyarrow, optuna") {
         let script = root.join("tests/python/read_export.py");
         let seen = Command::new(python).arg(script).arg(&out).output().unwrap();
         let seen = json(&seen);
@@ -97,6 +97,47 @@ fn what_is_kept_is_read_by_other_programs_and_compared_and_deleted() {
         assert_eq!(seen["front"], serde_json::json!(members));
         assert_eq!(seen["curve"], 2);
         assert!(seen["params"].as_object().unwrap().len() > 1, "{seen}");
+    }
+
+    // The same for MLflow, twice: a later export takes an earlier one's place.
+    let tracked = dir.path().join("ml runs");
+    for _ in 0..2 {
+        let to = tracked.to_str().unwrap();
+        let words = [
+            "export", "latest", "--format", "mlflow", "--out", to, "--json",
+        ];
+        assert!(json(&runs(&words))["files"].as_u64() > Some(100));
+    }
+    if let Some(python) = python("mlflow, pandas") {
+        let script = root.join("tests/python/read_mlflow.py");
+        let seen = Command::new(python)
+            .arg(script)
+            .arg(&tracked)
+            .env("MLFLOW_ALLOW_FILE_STORE", "true")
+            .output()
+            .unwrap();
+        let seen = json(&seen);
+        let run = &shown["run"];
+        let name = format!(
+            "{} {}",
+            run["name"].as_str().unwrap(),
+            run["id"].as_str().unwrap()
+        );
+        assert_eq!(seen["experiment"], name, "{seen}");
+        assert_eq!(
+            (&seen["candidates"], &seen["searches"]),
+            (&5.into(), &1.into())
+        );
+        assert_eq!(seen["best_accuracy"], run["best_accuracy"]);
+        assert_eq!(seen["front"], front.as_array().unwrap().len());
+        assert_eq!(seen["epochs"], serde_json::json!([1, 2]));
+        assert_eq!(seen["measured"], front.as_array().unwrap().len());
+        assert_eq!(
+            seen["artifacts"],
+            shown["artefacts"].as_array().unwrap().len()
+        );
+        assert!(seen["params"].as_u64() > Some(1), "{seen}");
+        assert_eq!(seen["statuses"], serde_json::json!(["FINISHED"]));
     }
 
     let best = json(&runs(&["best", "latest", "--by", "params", "--json"]));

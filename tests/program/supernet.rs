@@ -98,13 +98,26 @@ fn a_supernet_is_trained_ranked_and_networks_are_taken_out() {
     );
 }
 
-fn search(db: &str, space: &Path, more: &str) -> std::process::Output {
+/// Runs a search of a few small trainings; `more` are further flags.
+fn search(dir: &Path, space: &Path, more: &str) -> std::process::Output {
+    search_with(dir, space, "", more)
+}
+
+fn search_with(dir: &Path, space: &Path, toml: &str, more: &str) -> std::process::Output {
+    let file = dir.join("e.toml");
+    std::fs::write(&file, format!("other_engines = []\n{toml}")).unwrap();
     let text = format!(
-        "search --db {db} --space {} --train-images 300 --epochs 1 --final-epochs 1 --references 4 \
+        "search {} --db {} --space {} --train-images 300 --epochs 1 --final-epochs 1 --references 4 \
          --search-epochs 4 {more}",
+        file.display(),
+        db(dir),
         space.display()
     );
     bespoke(&words(&text))
+}
+
+fn db(dir: &Path) -> String {
+    dir.join("runs.db").display().to_string()
 }
 
 fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
@@ -114,9 +127,9 @@ fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
 #[test]
 fn a_differentiable_search_ends_in_a_front() {
     let (dir, space) = place();
-    let db = dir.path().join("runs.db").display().to_string();
+    let db = db(dir.path());
     done(&search(
-        &db,
+        dir.path(),
         &space,
         "--strategy gdas --trials 2 --latency-weight 0.5",
     ));
@@ -142,7 +155,7 @@ fn a_target_latency_is_measured() {
     let (dir, space) = place();
     let device = crate::survival::device(dir.path());
     let device = device.display();
-    let db = dir.path().join("runs.db").display().to_string();
+    let db = db(dir.path());
     // What the space's networks take on this device.
     let measured = json(&bespoke(&words(&format!(
         "measure {} -n 12 --engine {device} --json",
@@ -157,7 +170,7 @@ fn a_target_latency_is_measured() {
     latencies.sort_by(f64::total_cmp);
     let target = latencies[6];
     done(&search(
-        &db,
+        dir.path(),
         &space,
         &format!("--strategy proxyless --trials 1 --engine {device} --target-latency-ms {target}"),
     ));
@@ -178,13 +191,12 @@ fn a_target_latency_is_measured() {
 #[test]
 fn what_fails_is_recorded_and_what_cannot_be_relaxed_is_refused() {
     let (dir, space) = place();
-    let db = dir.path().join("runs.db").display().to_string();
-    let toml = dir.path().join("e.toml");
-    std::fs::write(&toml, "[differentiable]\nlearning_rate = 1e30\n").unwrap();
-    let diverging = search(
-        &db,
+    let db = db(dir.path());
+    let diverging = search_with(
+        dir.path(),
         &space,
-        &format!("{} --strategy darts --trials 2", toml.display()),
+        "[differentiable]\nlearning_rate = 1e30\n",
+        "--strategy darts --trials 2",
     );
     assert!(diverging.status.success(), "{}", err(&diverging));
     let events = events(&db, dir.path());
@@ -195,19 +207,88 @@ fn what_fails_is_recorded_and_what_cannot_be_relaxed_is_refused() {
     let sizes = dir.path().join("sizes.space");
     std::fs::write(&sizes, SMALL.replace("1x28x28", "1x{24, 28}")).unwrap();
     refused(
-        &search(&db, &sizes, "--strategy gdas"),
+        &search(dir.path(), &sizes, "--strategy gdas"),
         &["choice `resolution` cannot be relaxed", "sizes.space:2"],
     );
     refused(
-        &search(&db, &space, "--strategy nsga2 --target-latency-ms 1"),
+        &search(dir.path(), &space, "--strategy nsga2 --target-latency-ms 1"),
         &["only differentiable strategies"],
     );
     refused(
-        &search(&db, &space, "--strategy gdas --target-latency-ms -1"),
+        &search(dir.path(), &space, "--strategy gdas --target-latency-ms -1"),
         &["a positive number of milliseconds"],
     );
     refused(
-        &search(&db, &space, "--strategy dartz"),
+        &search(dir.path(), &space, "--strategy dartz"),
         &["no strategy `dartz`", "proxyless"],
     );
+}
+
+/// Killed in the middle of a search and gone on with, it ends as one left alone.
+#[test]
+fn a_killed_differentiable_search_goes_on_from_its_checkpoint() {
+    use crate::survival::{device, end, result, resume, start};
+    let (dir, space) = place();
+    let device = device(dir.path());
+    let toml = dir.path().join("e.toml");
+    std::fs::write(&toml, "other_engines = []\n").unwrap();
+    let args = |db: &str| -> Vec<String> {
+        let text = format!(
+            "search {} --db {db} --space {} --engine {} --strategy gdas --trials 2 --search-epochs 12 \
+             --train-images 400 --epochs 1 --final-epochs 1 --references 4 --lease 2",
+            toml.display(),
+            space.display(),
+            device.display()
+        );
+        text.split_whitespace().map(str::to_owned).collect()
+    };
+    let in_folder = |name: &str| {
+        let folder = dir.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        db(&folder)
+    };
+    let (left, killed) = (in_folder("left"), in_folder("killed"));
+    end(start(&args(&left)));
+    let mut child = start(&args(&killed));
+    let kept = || {
+        std::fs::read_dir(dir.path().join("killed"))
+            .unwrap()
+            .filter_map(|entry| entry.ok())
+            .any(|run| run.path().join("differentiable-0.safetensors").exists())
+    };
+    while !kept() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    child.wait().unwrap();
+    end(start(&resume(&killed)));
+    assert_eq!(result(&killed, dir.path()), result(&left, dir.path()));
+}
+
+#[test]
+fn the_benchmark_sets_what_is_found_beside_random_architectures() {
+    let (_dir, space) = place();
+    let outcome = json(&bespoke(&words(&format!(
+        "bench differentiable --space {} --strategy gdas,proxyless --seeds 1 --sample 4 --epochs 1 \
+         --search-epochs 2 --train-images 200 --engine tract --json",
+        space.display()
+    ))));
+    let random: Vec<f64> = serde_json::from_value(outcome["random"].clone()).unwrap();
+    assert!(random.len() == 4 && random.is_sorted());
+    let found = outcome["found"].as_array().unwrap();
+    assert_eq!(found.len(), 2);
+    for one in found {
+        let accuracy = one["accuracy"].as_f64().unwrap();
+        let better = random.iter().filter(|r| **r > accuracy).count() as f64 / 4.0;
+        assert_eq!(one["better"].as_f64(), Some(better));
+        assert!(one["at_latency"]["latency_ms"].as_f64().unwrap() > 0.0);
+    }
+    if cfg!(target_os = "linux") {
+        let of = |what: &str| {
+            let memory = json(&bespoke(&["bench", "differentiable", "--memory-of", what]));
+            memory["peak"].as_u64().unwrap() - memory["before"].as_u64().unwrap()
+        };
+        // Two options in memory at once against one and one's output.
+        assert!(of("mixed 2") > of("alphas 2") + (100 << 20));
+    }
 }

@@ -3,12 +3,13 @@
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub struct Server {
     dir: tempfile::TempDir,
+    programs: PathBuf,
     process: Child,
 }
 
@@ -84,21 +85,42 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let server = Server { dir, process };
+        let server = Server {
+            dir,
+            programs: bin,
+            process,
+        };
         let deadline = Instant::now() + Duration::from_secs(60);
-        while !server.dir.path().join(".s.PGSQL.5432").exists() || !server.answers(&bin) {
+        while !server.dir.path().join(".s.PGSQL.5432").exists() || !server.answers() {
             assert!(Instant::now() < deadline, "the server does not start");
             std::thread::sleep(Duration::from_millis(50));
         }
         Some(server)
     }
 
-    fn answers(&self, bin: &Path) -> bool {
-        Command::new(bin.join("pg_isready"))
+    fn answers(&self) -> bool {
+        Command::new(self.programs.join("pg_isready"))
             .arg("-h")
             .arg(self.dir.path())
             .output()
             .is_ok_and(|output| output.status.success())
+    }
+
+    /// Ends all connections to a database, as a restart of the server would.
+    #[allow(dead_code, reason = "not every test program does")]
+    pub fn end_connections(&self, database: &str) {
+        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE pid <> pg_backend_pid() AND datname = current_database()";
+        let ended = Command::new(self.programs.join("psql"))
+            .args(["-U", "tester", "-d", database, "-c", sql, "-h"])
+            .arg(self.dir.path())
+            .output()
+            .unwrap();
+        assert!(
+            ended.status.success(),
+            "{}",
+            String::from_utf8_lossy(&ended.stderr)
+        );
     }
 
     /// A database's URL, as `--db` takes it.

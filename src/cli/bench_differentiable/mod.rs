@@ -56,6 +56,15 @@ pub struct Args {
     /// Epochs of each search.
     #[arg(long, default_value_t = 12)]
     search_epochs: usize,
+    /// Of these, how many train the weights alone [default: by the strategy].
+    #[arg(long)]
+    warm_up: Option<usize>,
+    /// Learning rate of the architecture [default: by the strategy].
+    #[arg(long)]
+    alpha_rate: Option<f64>,
+    /// Images for each step of a search [default: by the strategy].
+    #[arg(long)]
+    search_batch: Option<usize>,
     /// Train and search on at most so many images.
     #[arg(long, default_value_t = 4_000)]
     train_images: usize,
@@ -257,11 +266,14 @@ impl Bench<'_> {
         seed: usize,
         bar: &ProgressBar,
     ) -> miette::Result<(Architecture, f64)> {
+        let usual = GradientConfig::of(method, self.args.search_epochs);
         let config = GradientConfig {
-            epochs: self.args.search_epochs,
+            warm_up: self.args.warm_up.unwrap_or(usual.warm_up),
+            alpha_rate: self.args.alpha_rate.unwrap_or(usual.alpha_rate),
+            batch_size: self.args.search_batch.unwrap_or(usual.batch_size),
             train_images: Some(self.args.train_images),
             seed: seed_of(0, seed),
-            ..GradientConfig::of(method)
+            ..usual
         };
         let start = std::time::Instant::now();
         let mut search =

@@ -1,16 +1,38 @@
 //! `bespoke runs export`: a run as plain files that any other program reads.
 //! Files of an earlier export of the same run are replaced, others are left.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use miette::{IntoDiagnostic, WrapErr};
 
 use crate::report;
-use crate::store::{RunId, Store};
+use crate::store::{Detail, Event, RunId, RunState, Store};
 
-/// Writes a run into a directory and returns the number of files written:
+/// What to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// Tables, events, an Optuna study and artefacts.
+    Files,
+    /// An experiment in a directory of MLflow's.
+    Mlflow,
+}
+
+/// Writes a run into a directory and returns the number of files written.
+pub(super) fn export(
+    store: &Store,
+    run: &RunId,
+    out: &Path,
+    format: Format,
+) -> miette::Result<usize> {
+    match format {
+        Format::Files => files(store, run, out),
+        Format::Mlflow => mlflow(store, run, out),
+    }
+}
+
+/// Writes
 ///
 /// - `run.json`: the header, with the space and the experiment;
 /// - `events.jsonl`: every event as it was recorded, one a line;
@@ -19,7 +41,7 @@ use crate::store::{RunId, Store};
 /// - `optuna.journal`: the candidates as an Optuna study;
 /// - `front.svg`, where a candidate has been evaluated;
 /// - `artefacts/`: the run's files under their names.
-pub(super) fn export(store: &Store, run: &RunId, out: &Path) -> miette::Result<usize> {
+fn files(store: &Store, run: &RunId, out: &Path) -> miette::Result<usize> {
     let state = store.state(run)?;
     make_directory(out)?;
     let header = serde_json::to_string_pretty(&serde_json::json!({
@@ -53,27 +75,76 @@ pub(super) fn export(store: &Store, run: &RunId, out: &Path) -> miette::Result<u
     if let Ok(svg) = report::front_svg(&state, &Default::default()) {
         files.push(("front.svg", svg.into_bytes()));
     }
-    let mut written = files.len() + 1;
+    let written = files.len() + 1;
     for (name, content) in files {
-        let path = out.join(name);
-        std::fs::write(&path, content)
-            .into_diagnostic()
-            .wrap_err_with(|| format!("cannot write {}", path.display()))?;
+        write(&out.join(name), content)?;
     }
     write_events(store, run, &out.join("events.jsonl"))?;
+    Ok(written + write_artefacts(store, &state, &out.join("artefacts"))?)
+}
 
+/// Writes an MLflow experiment; see [`report::Mlflow`].
+fn mlflow(store: &Store, run: &RunId, out: &Path) -> miette::Result<usize> {
+    let state = store.state(run)?;
+    let mut ended_ms = BTreeMap::new();
+    store.visit(run, 0, Detail::Figures, |recorded| {
+        if let Event::Evaluated(_) | Event::Failed { .. } = recorded.event {
+            let candidate = recorded.event.candidate();
+            ended_ms.extend(candidate.map(|candidate| (candidate, recorded.at_ms)));
+        }
+    })?;
+    make_directory(out)?;
+    let root = out
+        .canonicalize()
+        .into_diagnostic()
+        .wrap_err_with(|| format!("cannot find {}", out.display()))?;
+    let root = file_uri(&root);
+    let mlflow = report::Mlflow::new(&state, &ended_ms, &root);
+    let mut written = 0;
+    let search = std::iter::once(mlflow.search());
+    for tree in search.chain(mlflow.candidates()) {
+        for directory in &tree.directories {
+            make_directory(&out.join(directory))?;
+        }
+        for (path, content) in tree.files {
+            write(&out.join(path), content)?;
+            written += 1;
+        }
+    }
+    let directory = out.join(mlflow.search_directory()).join("artifacts");
+    Ok(written + write_artefacts(store, &state, &directory)?)
+}
+
+/// A path as a URI, without a slash at its end.
+fn file_uri(path: &Path) -> String {
+    let mut uri = "file://".to_owned();
+    for byte in path.to_string_lossy().bytes() {
+        match byte {
+            b'/' | b'.' | b'_' | b'-' | b'~' => uri.push(byte.into()),
+            byte if byte.is_ascii_alphanumeric() => uri.push(byte.into()),
+            byte => uri += &format!("%{byte:02X}"),
+        }
+    }
+    uri.trim_end_matches('/').to_owned()
+}
+
+fn write(path: &Path, content: Vec<u8>) -> miette::Result<()> {
+    std::fs::write(path, content)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes the files that a run made, where it made any; returns how many.
+fn write_artefacts(store: &Store, state: &RunState, directory: &Path) -> miette::Result<usize> {
     let mut names = HashSet::new();
+    let mut written = 0;
     for artefact in &state.artefacts {
         let name = file_name(&artefact.name, &artefact.sha256, &mut names);
-        let directory = out.join("artefacts");
-        make_directory(&directory)?;
+        make_directory(directory)?;
         // A missing file must not keep the rest from being exported.
         match store.read_artefact(artefact) {
             Ok(bytes) => {
-                let path = directory.join(&name);
-                std::fs::write(&path, bytes)
-                    .into_diagnostic()
-                    .wrap_err_with(|| format!("cannot write {}", path.display()))?;
+                write(&directory.join(&name), bytes)?;
                 written += 1;
             }
             Err(error) => eprintln!("warning: {error}"),
@@ -132,6 +203,11 @@ fn file_name(wanted: &str, sha256: &str, taken: &mut HashSet<String>) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_uris() {
+        assert_eq!(file_uri(Path::new("/a b/ü%")), "file:///a%20b/%C3%BC%25");
+    }
 
     #[test]
     fn names_stay_inside_the_directory_and_distinct() {

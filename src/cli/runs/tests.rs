@@ -147,3 +147,27 @@ fn unknown_runs_and_missing_databases_come_with_help() {
     );
     assert!(error.help().unwrap().to_string().contains("--db"));
 }
+
+/// A pipe whose reader has gone.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let world = World::new();
+    let db = world.dir.path().join("x.db").display().to_string();
+    let args = Cli::try_parse_from(["bespoke-runs", "list", "--db", &db])
+        .unwrap()
+        .args;
+    let error = execute(args, &mut Closed).unwrap_err();
+    assert!(error.is::<Unread>(), "{error}");
+}

@@ -49,6 +49,9 @@ pub struct Throughput {
     pub images_per_s: f64,
     /// Wall time of one step of one candidate, the mean.
     pub step_ms: f64,
+    /// Processor time of one step of one candidate, the mean, where the system
+    /// tells and one thread does it all. Other work on the machine does not count.
+    pub cpu_step_ms: Option<f64>,
     /// What training added to the process's resident memory at its peak, where
     /// the system tells. Smaller than the truth where the allocator had kept
     /// memory from earlier work.
@@ -74,22 +77,25 @@ pub fn measure(
     device: &Device,
 ) -> Result<Throughput, ModelError> {
     let watch = MemoryWatch::begin(std::process::id());
-    let seconds = match mode {
+    let (seconds, cpu_seconds) = match mode {
         Mode::OneByOne => {
             let pool = rayon::ThreadPoolBuilder::new()
                 .num_threads(setup.threads)
                 .build()
                 .expect("threads can be started");
-            pool.install(|| steps(network, setup, 0, device, &Barrier::new(1)))?
+            let spent = pool.install(|| steps(network, setup, 0, device, &Barrier::new(1)))?;
+            (spent.wall, spent.cpu.filter(|_| setup.threads == 1))
         }
         Mode::SideBySide => {
             let barrier = Barrier::new(setup.threads);
             let each = crate::workers::in_parallel(setup.threads, setup.threads, |seed| {
                 steps(network, setup, seed as u64, device, &barrier)
             });
-            let each: Vec<f64> = each.into_iter().collect::<Result<_, _>>()?;
+            let each: Vec<Spent> = each.into_iter().collect::<Result<_, _>>()?;
             // All begin together, so the slowest ends the whole.
-            each.into_iter().fold(0.0, f64::max)
+            let wall = each.iter().map(|spent| spent.wall).fold(0.0, f64::max);
+            let cpu: Option<f64> = each.iter().map(|spent| spent.cpu).sum();
+            (wall, cpu.map(|all| all / setup.threads as f64))
         }
     };
     let candidates = match mode {
@@ -99,20 +105,35 @@ pub fn measure(
     Ok(Throughput {
         images_per_s: (candidates * setup.steps * setup.batch) as f64 / seconds,
         step_ms: seconds * 1e3 / setup.steps as f64,
+        cpu_step_ms: cpu_seconds.map(|cpu| cpu * 1e3 / setup.steps as f64),
         added_bytes: watch
             .and_then(MemoryWatch::end)
             .map(|peak| peak.added_bytes()),
     })
 }
 
-/// Seconds that the timed steps of one candidate take, once all are warm.
+/// Seconds that the timed steps of a candidate took.
+struct Spent {
+    wall: f64,
+    /// Of the thread that did them, where the system tells.
+    cpu: Option<f64>,
+}
+
+/// Processor time of the calling thread so far, in seconds, where Linux tells it.
+fn thread_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds: u64 = text.split_whitespace().next()?.parse().ok()?;
+    Some(nanoseconds as f64 / 1e9)
+}
+
+/// Does the timed steps of one candidate, once all are warm.
 fn steps(
     network: &Network,
     setup: Setup,
     seed: u64,
     device: &Device,
     warm: &Barrier,
-) -> Result<f64, ModelError> {
+) -> Result<Spent, ModelError> {
     let config = TrainConfig {
         batch_size: setup.batch,
         ..TrainConfig::default()
@@ -143,9 +164,14 @@ fn steps(
     };
     (0..setup.warm_up).for_each(&mut step);
     warm.wait();
-    let start = Instant::now();
+    let (start, cpu_start) = (Instant::now(), thread_seconds());
     (0..setup.steps).for_each(&mut step);
-    Ok(start.elapsed().as_secs_f64())
+    Ok(Spent {
+        wall: start.elapsed().as_secs_f64(),
+        cpu: thread_seconds()
+            .zip(cpu_start)
+            .map(|(end, start)| end - start),
+    })
 }
 
 #[cfg(test)]

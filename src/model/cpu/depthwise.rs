@@ -12,6 +12,12 @@ use rayon::prelude::*;
 use super::activation::{activate, with_curve};
 use super::autodiff::{Input, Kernel, Output};
 use super::buffer;
+#[cfg(target_arch = "x86_64")]
+use super::conv::Plan;
+#[cfg(target_arch = "x86_64")]
+use super::tiled;
+#[cfg(target_arch = "x86_64")]
+use super::walk::Width;
 use super::window::{Window, for_channels};
 use crate::network::Activation;
 
@@ -33,6 +39,54 @@ impl DepthwiseKernel {
     pub fn run(&self, x: Input<'_>, filters: &[f32], bias: Option<&[f32]>) -> Output {
         let window = self.window;
         let channels = x.dims[3];
+        let out_len = window.output_pixels() * channels;
+        let mut data = buffer::take(x.dims[0] * out_len);
+        let finish = |out: &mut [f32]| {
+            if let Some(bias) = bias {
+                for row in out.chunks_exact_mut(channels) {
+                    row.iter_mut()
+                        .zip(bias)
+                        .for_each(|(out, bias)| *out += bias);
+                }
+            }
+            if self.activation.is_some() {
+                with_curve!(self.activation, activate(out));
+            }
+        };
+        self.convolve(x, filters, &mut data, finish);
+        let [height, width] = window.output;
+        Output {
+            data,
+            dims: vec![x.dims[0], height, width, channels],
+        }
+    }
+
+    /// Convolves into `out`; `finish` sees each piece of it while it is in the
+    /// cache.
+    fn convolve(
+        &self,
+        x: Input<'_>,
+        filters: &[f32],
+        out: &mut [f32],
+        finish: impl Fn(&mut [f32]) + Sync,
+    ) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(width) = Width::detect() {
+            return tiled::forward(&self.plan(x), width, x.data, filters, out, finish);
+        }
+        self.convolve_anywhere(x, filters, out, finish);
+    }
+
+    /// [`convolve`](Self::convolve) on any processor.
+    pub fn convolve_anywhere(
+        &self,
+        x: Input<'_>,
+        filters: &[f32],
+        out: &mut [f32],
+        finish: impl Fn(&mut [f32]) + Sync,
+    ) {
+        let window = self.window;
+        let channels = x.dims[3];
         let filters = transpose(filters, channels, window.taps());
         let link = Link {
             rows: window.inputs_of_outputs(0),
@@ -40,27 +94,23 @@ impl DepthwiseKernel {
             width: window.input[1],
             kernel: window.kernel[1],
         };
-        let out_len = window.output_pixels() * channels;
-        let mut data = buffer::take(x.dims[0] * out_len);
-        data.par_chunks_mut(out_len)
+        out.par_chunks_mut(window.output_pixels() * channels)
             .zip(x.data.par_chunks(window.input_pixels() * channels))
             .for_each(|(out, image)| {
                 weighted_sums(&link, channels, &filters, image, out);
-                if let Some(bias) = bias {
-                    for row in out.chunks_exact_mut(channels) {
-                        row.iter_mut()
-                            .zip(bias)
-                            .for_each(|(out, bias)| *out += bias);
-                    }
-                }
-                if self.activation.is_some() {
-                    with_curve!(self.activation, activate(out));
-                }
+                finish(out);
             });
-        let [height, width] = window.output;
-        Output {
-            data,
-            dims: vec![x.dims[0], height, width, channels],
+    }
+
+    /// The same convolution as one of many groups.
+    #[cfg(target_arch = "x86_64")]
+    pub fn plan(&self, x: Input<'_>) -> Plan {
+        Plan {
+            window: self.window,
+            images: x.dims[0],
+            in_channels: x.dims[3],
+            out_channels: x.dims[3],
+            groups: x.dims[3],
         }
     }
 }
@@ -71,6 +121,27 @@ impl Kernel<2> for DepthwiseKernel {
     }
 
     fn backward(
+        &self,
+        [x, filters]: [Input<'_>; 2],
+        output_gradient: &[f32],
+        wanted: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(width) = Width::detect() {
+            let plan = self.plan(x);
+            return [
+                wanted[0]
+                    .then(|| tiled::input_gradient(&plan, width, filters.data, output_gradient)),
+                wanted[1].then(|| tiled::filter_gradient(&plan, width, x.data, output_gradient)),
+            ];
+        }
+        self.gradients_anywhere([x, filters], output_gradient, wanted)
+    }
+}
+
+impl DepthwiseKernel {
+    /// Gradients of input and filters on any processor.
+    pub fn gradients_anywhere(
         &self,
         [x, filters]: [Input<'_>; 2],
         output_gradient: &[f32],
@@ -124,7 +195,7 @@ impl Kernel<2> for DepthwiseKernel {
 }
 
 /// A `rows x columns` matrix, transposed.
-fn transpose(from: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+pub(super) fn transpose(from: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     let mut to = vec![0.0; from.len()];
     for row in 0..rows {
         for column in 0..columns {

@@ -10,14 +10,25 @@
 mod activation;
 mod autodiff;
 mod buffer;
+#[cfg(target_arch = "x86_64")]
+mod channelwise;
 mod conv;
 mod depthwise;
 #[cfg(target_arch = "x86_64")]
 mod direct;
 mod gate;
+mod gathered;
 mod gemm;
 mod norm;
+#[cfg(target_arch = "x86_64")]
+mod outer;
 mod pool;
+#[cfg(target_arch = "x86_64")]
+mod reading;
+#[cfg(target_arch = "x86_64")]
+mod sums;
+#[cfg(target_arch = "x86_64")]
+mod tiled;
 #[cfg(target_arch = "x86_64")]
 mod vector;
 #[cfg(target_arch = "x86_64")]
@@ -194,3 +205,6 @@ fn sum_in_order(parts: Vec<Vec<f32>>, len: usize) -> Vec<f32> {
     }
     sum
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests;

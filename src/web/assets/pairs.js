@@ -74,7 +74,7 @@ export class PairsCard {
   }
 
   describe(pair) {
-    return [pair.candidate === null ? "Reference, left out" : `Candidate ${pair.candidate}`, `Measured ${interval(pair.measured_ms, pair.measured_low_ms, pair.measured_high_ms)} ms`, `Predicted ${interval(pair.predicted_ms, pair.predicted_low_ms, pair.predicted_high_ms)} ms`];
+    return [pair.candidate === null ? (pair.purpose === "heldout" ? "Held out from calibration" : "Reference, left out") : `Candidate ${pair.candidate}`, `Measured ${interval(pair.measured_ms, pair.measured_low_ms, pair.measured_high_ms)} ms`, `Predicted ${interval(pair.predicted_ms, pair.predicted_low_ms, pair.predicted_high_ms)} ms`];
   }
 
   judge(pairs) {

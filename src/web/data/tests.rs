@@ -138,10 +138,19 @@ fn every_event_is_shown_somewhere() {
 fn measurements_stand_beside_their_predictions() {
     let left_out = json!([{"measured_ms": 2.0, "predicted":
         {"latency_ms": 2.1, "low_ms": 1.8, "high_ms": 2.4, "sd_log": 0.1}}]);
-    let payload = json!({"engine": "tract", "calibration": {"left_out": left_out}});
+    let heldout = |genotype: &str| {
+        json!({"genotype": genotype, "measured_ms": 3.0, "predicted":
+            {"latency_ms": 3.3, "low_ms": 2.8, "high_ms": 3.9, "sd_log": 0.1}})
+    };
+    // The second was evaluated later, and is shown as that candidate.
+    let payload = json!({"engine": "tract", "calibration": {"left_out": left_out},
+        "heldout_predictions": [heldout("held out"), heldout("g1")]});
+    let mut apart = measured("held out", Purpose::Heldout, 3.0);
+    apart.engine = "tract".into();
     let mut elsewhere = measured("g1", Purpose::Front, 4.0);
     elsewhere.engine = "pi5".into();
     let World { data, run, .. } = &world(&[
+        Event::Measured(apart),
         Event::Calibrated { payload },
         Event::Evaluated(evaluated(1, 0.9, 2.0)),
         Event::Measured(measured("g1", Purpose::Front, 2.5)),
@@ -164,10 +173,13 @@ fn measurements_stand_beside_their_predictions() {
         short,
         [
             (None, "tract", 2.0, 2.1),
+            (None, "tract", 3.0, 3.3),
             (Some(1), "burn-flex", 2.5, 2.0),
             (Some(1), "pi5", 4.0, 5.0),
         ]
     );
+    assert_eq!(pairs[1].purpose, "heldout");
+    assert_eq!(pairs[1].measured_low_ms, Some(0.98 * 3.0));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::report::{Followed, FrontRow, front_rows};
 use crate::store::{
-    Artefact, Candidate, Evaluated, Outcome, RunHeader, RunState, RunSummary, Trained,
+    Artefact, Candidate, Evaluated, Outcome, Purpose, RunHeader, RunState, RunSummary, Trained,
 };
 
 /// A line of the list of runs.
@@ -264,7 +264,7 @@ impl CandidateView {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Pair {
     /// None for the calibration's own references, which are predicted from the
-    /// others, each left out in turn.
+    /// others, each left out in turn, and for what was held out from it.
     pub candidate: Option<u64>,
     pub engine: String,
     pub purpose: String,
@@ -279,7 +279,7 @@ pub struct Pair {
 }
 
 pub(super) fn pairs(state: &RunState) -> Vec<Pair> {
-    let mut pairs = left_out(state);
+    let mut pairs = judged(state);
     let own = &state.header.engine;
     for m in &state.measurements {
         let engine = (m.engine != *own).then_some(m.engine.as_str());
@@ -305,20 +305,21 @@ pub(super) fn pairs(state: &RunState) -> Vec<Pair> {
     pairs
 }
 
-/// The calibration's references, each predicted from the others.
-fn left_out(state: &RunState) -> Vec<Pair> {
+/// What the calibration was judged by: its references, each predicted from the
+/// others, and architectures held out from it, but for those that were evaluated
+/// later and are shown as candidates.
+fn judged(state: &RunState) -> Vec<Pair> {
     let Some(calibration) = &state.calibration else {
         return Vec::new();
     };
     let engine = calibration["engine"].as_str();
     let engine = engine.unwrap_or(&state.header.engine);
-    let list = calibration["calibration"]["left_out"].as_array();
-    let read = |item: &Value| {
+    let pair = |item: &Value, purpose: &str| {
         let predicted = &item["predicted"];
         Some(Pair {
             candidate: None,
             engine: engine.to_owned(),
-            purpose: "left out".into(),
+            purpose: purpose.into(),
             measured_ms: item["measured_ms"].as_f64()?,
             measured_low_ms: None,
             measured_high_ms: None,
@@ -327,7 +328,26 @@ fn left_out(state: &RunState) -> Vec<Pair> {
             predicted_high_ms: predicted["high_ms"].as_f64()?,
         })
     };
-    list.into_iter().flatten().filter_map(read).collect()
+    let list = |value: &'_ Value| value.as_array().cloned().unwrap_or_default();
+    let left_out = list(&calibration["calibration"]["left_out"]);
+    let heldout = list(&calibration["heldout_predictions"]);
+    let is_candidate = |item: &&Value| {
+        let candidate = item["genotype"]
+            .as_str()
+            .and_then(|g| state.candidate_of(g));
+        candidate.and_then(Candidate::evaluated).is_some()
+    };
+    let left_out = left_out.iter().filter_map(|item| pair(item, "left out"));
+    let heldout = heldout.iter().filter(|item| !is_candidate(item));
+    let heldout = heldout.filter_map(|item| {
+        let mut pair = pair(item, Purpose::Heldout.name())?;
+        let mut all = state.measured_for(Purpose::Heldout);
+        let measured = all.find(|m| m.engine == engine && item["genotype"] == m.genotype.as_str());
+        pair.measured_low_ms = measured.map(|m| m.ci95_ms[0]);
+        pair.measured_high_ms = measured.map(|m| m.ci95_ms[1]);
+        Some(pair)
+    });
+    left_out.chain(heldout).collect()
 }
 
 /// How a front member's trainings went.

@@ -1,0 +1,3 @@
+-- From here on a training curve of epochs is packed as a list of values, without
+-- the names (src/store/pack.rs). Those recorded before stay as they are and read
+-- the same; the version tells older programs that they cannot read the new ones.

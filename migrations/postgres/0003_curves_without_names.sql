@@ -1,0 +1,1 @@
+-- As the SQLite migration of this version.
