@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -110,10 +111,7 @@ impl Draw {
             temperature,
             picked: BTreeMap::new(),
             logits,
-            rng: {
-                use rand::{RngExt, SeedableRng};
-                ChaCha8Rng::seed_from_u64(rng.random())
-            },
+            rng: ChaCha8Rng::seed_from_u64(rng.random()),
         }
     }
 

@@ -21,7 +21,7 @@ use crate::network::Weights;
 use crate::space::Space;
 use crate::space::mixed::{MixedNetwork, Paths};
 use crate::supernet::{
-    Batch, Batches, Descent, SharedWeights, SupernetError, Wanted, limited, pass,
+    Batch, Batches, Descent, SharedWeights, SupernetError, Wanted, augmentation, limited, pass,
 };
 
 /// How a differentiable search goes.
@@ -295,7 +295,7 @@ impl GradientSearch {
     ) -> Result<Option<f64>, GradientError> {
         let mut draw = self.draw(turn.space, temperature, rng);
         let mixed = turn.network(self.config.method, &mut draw.for_weights())?;
-        let changes = self.config.augment.then(|| rng.clone());
+        let changes = self.config.augment.then(|| augmentation(rng));
         let batch = turn.batch(indices, &mixed, changes);
         self.weights.reserve(&mixed);
         let own = self.weights.slice(&mixed);

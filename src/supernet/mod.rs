@@ -20,8 +20,8 @@ pub use pass::{Batch, Passed, Wanted, pass};
 pub use rank::{Ranked, Ranking};
 pub use sampling::{Extremes, Sampling};
 pub use shared::{Descent, SharedWeights};
-pub(crate) use train::limited;
 pub use train::{SupernetConfig, SupernetRecord};
+pub(crate) use train::{augmentation, limited};
 
 use crate::evaluate::TrainError;
 use crate::model::ModelError;

@@ -48,6 +48,22 @@ fn batch(mixed: &MixedNetwork, count: usize) -> Batch {
     Batches::new(&dataset, 0.0).of(&dataset.train, &indices, input, None)
 }
 
+/// The network of all options, eight images for it, and weights.
+fn prepared(space: &Space) -> (MixedNetwork, Batch, SharedWeights) {
+    let all = mixed(space);
+    let batch = batch(&all, 8);
+    let mut weights = SharedWeights::new(3);
+    weights.reserve(&all);
+    (all, batch, weights)
+}
+
+/// A weight for each option, none alike.
+fn uneven(space: &Space) -> BTreeMap<ChoiceId, Vec<f64>> {
+    let counts = space.choices().iter().map(|choice| choice.labels.len());
+    let weights = counts.map(|count| (0..count).map(|o| 0.3 + 0.2 * o as f64).collect());
+    weights.enumerate().collect()
+}
+
 #[test]
 fn architectures_cut_their_weights_from_the_same_tensors() {
     let space = space("space t input image 1x8x8 network { conv({1, 3, 5}, {2, 4}) conv1x1(3) }");
@@ -110,10 +126,7 @@ fn a_flattened_map_shares_by_channels_of_one_resolution() {
 #[test]
 fn one_option_with_all_the_weight_is_that_option() {
     let space = space(SMALL);
-    let all = mixed(&space);
-    let batch = batch(&all, 8);
-    let mut weights = SharedWeights::new(3);
-    weights.reserve(&all);
+    let (all, batch, mut weights) = prepared(&space);
     let whole = weights.slice(&all);
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     for _ in 0..6 {
@@ -146,17 +159,9 @@ fn one_option_with_all_the_weight_is_that_option() {
 #[test]
 fn gates_have_the_derivatives_of_differences() {
     let space = space(SMALL);
-    let all = mixed(&space);
-    let batch = batch(&all, 8);
-    let mut weights = SharedWeights::new(3);
-    weights.reserve(&all);
+    let (all, batch, weights) = prepared(&space);
     let whole = weights.slice(&all);
-    let gates: BTreeMap<ChoiceId, Vec<f64>> = (0..space.choices().len())
-        .map(|choice| {
-            let count = space.choices()[choice].labels.len();
-            (choice, (0..count).map(|o| 0.3 + 0.2 * o as f64).collect())
-        })
-        .collect();
+    let gates = uneven(&space);
     let passed = pass(&all, &whole, &batch, &gates, Wanted::Gates, &device()).unwrap();
     assert!(passed.weights.tensors.is_empty());
     let loss = |gates: &BTreeMap<ChoiceId, Vec<f64>>| {
@@ -398,17 +403,9 @@ fn a_gpu_finds_the_same_gradients() {
         }
     };
     let space = space(SMALL);
-    let all = mixed(&space);
-    let batch = batch(&all, 8);
-    let mut weights = SharedWeights::new(3);
-    weights.reserve(&all);
+    let (all, batch, weights) = prepared(&space);
     let whole = weights.slice(&all);
-    let gates: BTreeMap<ChoiceId, Vec<f64>> = (0..space.choices().len())
-        .map(|choice| {
-            let count = space.choices()[choice].labels.len();
-            (choice, (0..count).map(|o| 0.3 + 0.2 * o as f64).collect())
-        })
-        .collect();
+    let gates = uneven(&space);
     let near = |a: f64, b: f64| (a - b).abs() < 1e-3 * (1.0 + a.abs());
     for wanted in [Wanted::Gates, Wanted::Weights] {
         let [cpu, gpu] = [device(), gpu.clone()]

@@ -6,6 +6,8 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use burn::tensor::Device;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::batches::softmax_rows;
@@ -156,7 +158,7 @@ impl Supernet {
                 let architectures = config.sampling.step(space, &extremes, progress, &mut rng);
                 let share = 1.0 / architectures.len() as f32;
                 // All see the same images, changed alike.
-                let changes = config.augment.then(|| rng.clone());
+                let changes = config.augment.then(|| augmentation(&mut rng));
                 let mut taught: Option<Vec<f32>> = None;
                 let teach = |weights: &SharedWeights, batches: &mut Batches| {
                     let placed = space.placed(&extremes.largest);
@@ -196,10 +198,6 @@ impl Supernet {
                     trained += 1;
                     self.weights.accumulate(&placed, &passed.weights, share);
                 }
-                if config.augment {
-                    // The next step's changes are others.
-                    let _ = shuffled(split.len().min(64), &mut rng);
-                }
                 self.weights.update(&Descent {
                     learning_rate: learning_rate(now, steps, config.learning_rate),
                     momentum: config.momentum,
@@ -219,6 +217,11 @@ impl Supernet {
         }
         Ok(())
     }
+}
+
+/// A generator of its own for the changes of one batch.
+pub(crate) fn augmentation(rng: &mut ChaCha8Rng) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(rng.random())
 }
 
 /// The training images, where fewer than all are wanted.
