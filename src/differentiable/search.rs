@@ -21,7 +21,8 @@ use crate::network::Weights;
 use crate::space::Space;
 use crate::space::mixed::{MixedNetwork, Paths};
 use crate::supernet::{
-    Batch, Batches, Descent, SharedWeights, SupernetError, Wanted, augmentation, limited, pass,
+    Batch, Batches, Descent, SharedWeights, SupernetError, Wanted, augmentation, fair, limited,
+    pass,
 };
 
 /// How a differentiable search goes.
@@ -256,7 +257,8 @@ impl GradientSearch {
                 seen += batch_size as f64;
                 expected_ms += passed.expected_ms;
             }
-            let loss = self.move_weights(indices, rate, temperature, &mut rng, turn)?;
+            let loss =
+                self.move_weights(indices, rate, temperature, &mut rng, turn, !moves_alphas)?;
             weight_loss += loss.ok_or_else(|| diverged("weights"))?;
         }
         let best = self.alphas.most_probable(turn.space);
@@ -292,27 +294,39 @@ impl GradientSearch {
         temperature: f64,
         rng: &mut ChaCha8Rng,
         turn: &mut Turn,
+        is_warm_up: bool,
     ) -> Result<Option<f64>, GradientError> {
         let mut draw = self.draw(turn.space, temperature, rng);
-        let mixed = turn.network(self.config.method, &mut draw.for_weights())?;
+        // Before options are compared, all of a choice learn equally often where a
+        // step otherwise trains one.
+        let networks = match self.config.method == Method::Proxyless && is_warm_up {
+            true => fair(turn.space, rng)
+                .iter()
+                .map(|architecture| Arc::new(turn.space.placed(architecture)))
+                .collect(),
+            false => vec![turn.network(self.config.method, &mut draw.for_weights())?],
+        };
         let changes = self.config.augment.then(|| augmentation(rng));
-        let batch = turn.batch(indices, &mixed, changes);
-        self.weights.reserve(&mixed);
-        let own = self.weights.slice(&mixed);
-        let device = turn.device;
-        let passed = pass(&mixed, &own, &batch, &draw.gates(), Wanted::Weights, device)
-            .map_err(SupernetError::from)?;
-        if !passed.loss.is_finite() {
-            return Ok(None);
+        let share = 1.0 / networks.len() as f32;
+        let mut loss = 0.0;
+        for mixed in &networks {
+            let batch = turn.batch(indices, mixed, changes.clone());
+            self.weights.reserve(mixed);
+            let passed =
+                self.pass_with(&self.weights, mixed, &batch, &draw, Wanted::Weights, turn)?;
+            if !passed.loss.is_finite() {
+                return Ok(None);
+            }
+            loss += passed.loss * f64::from(share);
+            self.weights.accumulate(mixed, &passed.weights, share);
         }
-        self.weights.accumulate(&mixed, &passed.weights, 1.0);
         self.weights.update(&Descent {
             learning_rate: rate,
             momentum: self.config.momentum,
             weight_decay: self.config.weight_decay,
             clip: self.config.clip,
         });
-        Ok(Some(passed.loss))
+        Ok(Some(loss))
     }
 
     /// One step of the architecture parameters.

@@ -18,6 +18,7 @@ pub(crate) use batches::Batches;
 pub(crate) use file::{packed, replace, unpacked};
 pub use pass::{Batch, Passed, Wanted, pass};
 pub use rank::{Ranked, Ranking};
+pub(crate) use sampling::fair;
 pub use sampling::{Extremes, Sampling};
 pub use shared::{Descent, SharedWeights};
 pub use train::{SupernetConfig, SupernetRecord};

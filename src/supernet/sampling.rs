@@ -125,7 +125,8 @@ impl Sampling {
     }
 }
 
-fn fair(space: &Space, rng: &mut ChaCha8Rng) -> Vec<Architecture> {
+/// Architectures in which together every option of a choice stands equally often.
+pub(crate) fn fair(space: &Space, rng: &mut ChaCha8Rng) -> Vec<Architecture> {
     let mut orders: Vec<Vec<usize>> = space
         .choices()
         .iter()
