@@ -77,10 +77,13 @@ impl GradientConfig {
             // Where a step trains one path, the others wait for their turn: options
             // with weights are compared too early otherwise, and lose.
             warm_up: match method {
-                Method::Proxyless => epochs * 2 / 5,
+                Method::Proxyless => epochs / 2,
                 _ => epochs / 10,
             },
-            batch_size: 64,
+            batch_size: match method {
+                Method::Proxyless => 32,
+                _ => 64,
+            },
             learning_rate: 0.05,
             momentum: 0.9,
             weight_decay: 3e-4,

@@ -38,7 +38,8 @@ pub struct Differentiable {
     pub epochs: usize,
     /// Of these, how many train the weights alone; by the strategy where absent.
     pub warm_up: Option<usize>,
-    pub batch_size: usize,
+    /// Images for each step; by the strategy where absent.
+    pub batch_size: Option<usize>,
     /// Of the weights.
     pub learning_rate: f64,
     /// Of the architecture parameters.
@@ -57,7 +58,7 @@ impl Default for Differentiable {
             latency_weight: 0.2,
             epochs: usual.epochs,
             warm_up: None,
-            batch_size: usual.batch_size,
+            batch_size: None,
             learning_rate: usual.learning_rate,
             alpha_rate: usual.alpha_rate,
             augment: usual.augment,
@@ -89,7 +90,7 @@ impl Search<'_> {
         GradientConfig {
             latency,
             warm_up: settings.warm_up.unwrap_or(usual.warm_up),
-            batch_size: settings.batch_size,
+            batch_size: settings.batch_size.unwrap_or(usual.batch_size),
             learning_rate: settings.learning_rate,
             alpha_rate: settings.alpha_rate,
             augment: settings.augment,
