@@ -327,6 +327,7 @@ fn goals_that_make_no_sense_are_refused_before_anything_is_recorded() {
         &["--strategy", "nsga2", "--proxies", "synflow"],
         &["proxies", "guided"],
     );
-    refused(&["--train-images", "0"], &["train_images"]);
+    let no_images = bespoke(&["search", "--db", db, "--train-images", "0"]);
+    shell::refused(&no_images, &["train_images"]);
     assert!(!Path::new(db).exists());
 }
