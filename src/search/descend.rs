@@ -265,7 +265,7 @@ impl Search<'_> {
     /// A trial that came to nothing is a candidate that failed.
     fn failed_trial(&self, trial: usize, genotype: String, cause: &str) -> Result<(), SearchError> {
         let candidate = (trial * self.experiment.differentiable.candidates) as u64;
-        let is_known = self.state.candidates.get(&candidate).is_some();
+        let is_known = self.state.candidates.contains_key(&candidate);
         self.say(cause.to_string());
         if is_known {
             return Ok(());

@@ -249,17 +249,15 @@ fn samplings_draw_what_they_promise() {
     assert_eq!(step(Sampling::Uniform, 0.0).len(), 1);
     let sandwich = step(Sampling::Sandwich, 0.0);
     assert_eq!(sandwich.len(), 4);
-    assert_eq!(
-        sandwich[..2],
-        [extremes.largest.clone(), extremes.smallest.clone()]
-    );
+    assert!(sandwich[0] == extremes.largest && sandwich[1] == extremes.smallest);
     for _ in 0..20 {
         let fair = step(Sampling::Fair, 0.0);
         let width = space.choice_by_path("conv3x3.out").unwrap_or(0);
         let taken: Vec<Option<usize>> = fair.iter().map(|a| a.option(width)).collect();
         assert_eq!(taken.len(), 2);
         assert_ne!(taken[0], taken[1]);
-        assert_eq!(step(Sampling::Progressive, 0.1), [extremes.largest.clone()]);
+        let first = step(Sampling::Progressive, 0.1);
+        assert!(first.len() == 1 && first[0] == extremes.largest);
     }
     let free: Vec<Architecture> = (0..60)
         .flat_map(|_| step(Sampling::Progressive, 0.9))

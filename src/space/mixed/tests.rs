@@ -133,7 +133,7 @@ fn a_second_path_is_marked_and_ends_beside_the_first() {
     };
     let mixed = space.mixed(&mut two).unwrap();
     assert_eq!(mixed.mixes.len(), 2);
-    for (node, _) in &mixed.mixes {
+    for node in mixed.mixes.keys() {
         let inputs = &mixed.network.node(*node).inputs;
         assert_eq!(inputs.len(), 2);
         assert!(!mixed.passive[inputs[0].0] && mixed.passive[inputs[1].0]);
