@@ -45,7 +45,7 @@ fn a_supernet_is_trained_ranked_and_networks_are_taken_out() {
     let (space, file) = (space.display(), dir.path().join("small.supernet"));
     let file = file.display();
     let train = format!(
-        "supernet train {space} --out {file} --epochs 3 --train-images 1000 --batch-size 32 --distill"
+        "supernet train {space} --out {file} --epochs 10 --train-images 1000 --batch-size 32 --distill"
     );
     done(&bespoke(&words(&train)));
     let ranked = json(&bespoke(&words(&format!(
@@ -53,7 +53,7 @@ fn a_supernet_is_trained_ranked_and_networks_are_taken_out() {
     ))));
     assert_eq!(ranked["architectures"].as_array().unwrap().len(), 4);
     let best = &ranked["architectures"][0];
-    assert!(best["inherited"].as_f64().unwrap() > 0.2, "{ranked}");
+    assert!(best["inherited"].as_f64().unwrap() > 0.3, "{ranked}");
     assert!(best["alone"].as_f64().is_some() && ranked["spearman"].as_f64().is_some());
     let genotype = best["genotype"].as_str().unwrap();
     let stem = dir.path().join("best.of.four");
