@@ -112,14 +112,7 @@ impl Alphas {
 
     /// The most probable architecture, decision by decision.
     pub fn most_probable(&self, space: &Space) -> Option<Architecture> {
-        space.decide(|choice, open| {
-            let better = |a: &&usize, b: &&usize| {
-                let [a, b] = [a, b].map(|o| self.logits[choice][**o]);
-                a.total_cmp(&b)
-            };
-            // The first of equals.
-            *open.iter().rev().max_by(better).expect("an option is open")
-        })
+        space.decide(|choice, open| largest(&self.logits[choice], open))
     }
 
     /// An architecture drawn by its probability.
@@ -192,8 +185,12 @@ pub fn draw(logits: &[f64], open: &[usize], rng: &mut ChaCha8Rng) -> usize {
     largest(&noisy, open)
 }
 
-/// The open option of the largest value.
+/// The open option of the largest value, the first of equals.
 pub fn largest(values: &[f64], open: &[usize]) -> usize {
     let by_value = |a: &&usize, b: &&usize| values[**a].total_cmp(&values[**b]);
-    *open.iter().max_by(by_value).expect("an option is open")
+    *open
+        .iter()
+        .rev()
+        .max_by(by_value)
+        .expect("an option is open")
 }

@@ -4,6 +4,7 @@
 
 mod alphas;
 mod collapse;
+mod config;
 mod derive;
 mod file;
 mod goal;
@@ -13,11 +14,12 @@ mod search;
 
 pub use alphas::{Adam, Alphas, ByOption};
 pub use collapse::Collapse;
+pub use config::GradientConfig;
 pub use derive::{Derived, derive};
 pub use goal::{LatencyGoal, Pressure};
 pub use latency::{Cost, Expected, ExpectedLatency};
 pub use method::Method;
-pub use search::{GradientConfig, GradientRecord, GradientSearch, seed_of};
+pub use search::{GradientRecord, GradientSearch, seed_of};
 
 use crate::space::SpaceError;
 use crate::supernet::SupernetError;

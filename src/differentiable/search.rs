@@ -11,7 +11,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::alphas::{Adam, Alphas, through_softmax};
-use super::goal::{LatencyGoal, Pressure};
+use super::config::GradientConfig;
+use super::goal::Pressure;
 use super::latency::{Cost, ExpectedLatency};
 use super::method::{Draw, Method};
 use super::{Collapse, Derived, GradientError, derive};
@@ -24,81 +25,6 @@ use crate::supernet::{
     Batch, Batches, Descent, SharedWeights, SupernetError, Wanted, augmentation, fair, limited,
     pass,
 };
-
-/// How a differentiable search goes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct GradientConfig {
-    pub method: Method,
-    pub latency: LatencyGoal,
-    /// Passes over the weights' half of the training images.
-    pub epochs: usize,
-    /// Of these, how many train the weights alone.
-    pub warm_up: usize,
-    /// Images for each step.
-    pub batch_size: usize,
-    /// Of the weights, at first; a cosine to zero.
-    pub learning_rate: f64,
-    pub momentum: f64,
-    pub weight_decay: f64,
-    /// The largest norm of a step's gradient.
-    pub clip: f64,
-    /// Of the architecture parameters (Adam).
-    pub alpha_rate: f64,
-    pub alpha_decay: f64,
-    /// Of Gumbel-softmax, at first and in the end; linear for GDAS, exponential
-    /// for FBNet.
-    pub temperature: [f64; 2],
-    /// Share of the training images that the weights learn from.
-    pub weight_share: f64,
-    /// Architectures drawn for an expected latency.
-    pub latency_draws: usize,
-    /// Shift and mirror the training images at random.
-    pub augment: bool,
-    pub seed: u64,
-    /// Use at most so many training images, class-balanced.
-    pub train_images: Option<usize>,
-}
-
-impl Default for GradientConfig {
-    fn default() -> Self {
-        GradientConfig::of(Method::default(), 10)
-    }
-}
-
-impl GradientConfig {
-    /// What a method is usually run with for so many epochs; rates are larger than
-    /// the papers', whose searches take hundreds.
-    pub fn of(method: Method, epochs: usize) -> Self {
-        GradientConfig {
-            method,
-            latency: LatencyGoal::Ignored,
-            epochs,
-            // Where a step trains one path, the others wait for their turn: options
-            // with weights are compared too early otherwise, and lose.
-            warm_up: match method {
-                Method::Proxyless => epochs / 2,
-                _ => epochs / 10,
-            },
-            batch_size: match method {
-                Method::Proxyless => 32,
-                _ => 64,
-            },
-            learning_rate: 0.05,
-            momentum: 0.9,
-            weight_decay: 3e-4,
-            clip: 5.0,
-            alpha_rate: 0.03,
-            alpha_decay: 1e-3,
-            temperature: [5.0, 0.5],
-            weight_share: 0.5,
-            latency_draws: 4,
-            augment: false,
-            seed: 0,
-            train_images: None,
-        }
-    }
-}
 
 /// How a search went in one epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -152,7 +78,7 @@ impl GradientSearch {
         dataset: &Dataset,
         config: GradientConfig,
     ) -> Result<Self, GradientError> {
-        check(&config)?;
+        config.check()?;
         let mut search = GradientSearch {
             weights: SharedWeights::new(config.seed),
             alphas: Alphas::new(space),
@@ -347,7 +273,6 @@ impl GradientSearch {
         let mixed = turn.network(method, &mut draw.for_alphas())?;
         self.weights.reserve(&mixed);
         let batch = turn.batch(held, &mixed, None);
-        let gates = draw.gates();
         let ahead = match method {
             Method::DartsSecond => {
                 let train = turn.batch(indices, &mixed, None);
@@ -377,7 +302,6 @@ impl GradientSearch {
         if !passed.loss.is_finite() || by_gates.values().flatten().any(|g| !g.is_finite()) {
             return Ok(None);
         }
-        debug_assert!(by_gates.keys().all(|choice| gates.contains_key(choice)));
         let mut gradient: Vec<Option<Vec<f64>>> = vec![None; turn.space.choices().len()];
         for (choice, by_gate) in &by_gates {
             if mixed.mixes.values().any(|mix| mix.choice == *choice) {
@@ -568,32 +492,6 @@ fn halves(dataset: &Dataset, config: &GradientConfig) -> (Vec<usize>, Vec<usize>
 fn permuted(indices: &[usize], rng: &mut ChaCha8Rng) -> Vec<usize> {
     let order = shuffled(indices.len(), rng);
     order.into_iter().map(|i| indices[i]).collect()
-}
-
-fn check(config: &GradientConfig) -> Result<(), GradientError> {
-    let positive = |value: f64| value.is_finite() && value > 0.0;
-    let problem = if config.epochs == 0 {
-        "`epochs` must be at least 1"
-    } else if config.batch_size < 2 {
-        "`batch_size` must be at least 2, as batch norm needs more than one image"
-    } else if config.train_images.is_some_and(|images| images < 4) {
-        "`train_images` must be at least 4, as weights and architecture take half each"
-    } else if !positive(config.learning_rate) || !positive(config.alpha_rate) {
-        "`learning_rate` and `alpha_rate` must be above 0"
-    } else if !positive(config.clip) {
-        "`clip` must be above 0"
-    } else if !config.temperature.iter().all(|t| positive(*t)) {
-        "temperatures must be above 0"
-    } else if !(config.weight_share > 0.0 && config.weight_share < 1.0) {
-        "`weight_share` must lie between 0 and 1"
-    } else if config.latency_draws == 0 {
-        "`latency_draws` must be at least 1"
-    } else if matches!(config.latency, LatencyGoal::Target { ms } if !positive(ms)) {
-        "a target latency is a positive number of milliseconds"
-    } else {
-        return Ok(());
-    };
-    Err(SupernetError::Config(problem.into()).into())
 }
 
 /// A seed for each of several searches.

@@ -71,4 +71,4 @@ impl From<ModelError> for SupernetError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

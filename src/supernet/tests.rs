@@ -12,13 +12,13 @@ use crate::space::mixed::{MixedNetwork, Picked};
 use crate::space::{Architecture, ChoiceId, Space};
 
 /// Kernels, widths, depth, operators: everything that weights are shared across.
-const SMALL: &str = "space small input image 1x28x28 classes 10 network {
+pub(crate) const SMALL: &str = "space small input image 1x28x28 classes 10 network {
     conv3x3({4, 6}, stride 4) bn relu
     stage s { repeat 1..2 {
         choose { a => conv({1, 3}, 8) bn relu | b => depthwise({3, 5}) bn relu conv1x1(8) bn } } }
     pool avg global linear(classes) }";
 
-fn space(text: &str) -> Space {
+pub(crate) fn space(text: &str) -> Space {
     Space::parse("t", text).unwrap_or_else(|e| panic!("{e:?}"))
 }
 
