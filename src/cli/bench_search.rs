@@ -38,6 +38,10 @@ pub struct Args {
     /// Predictor to use; the shipped one where none is given.
     #[arg(long, value_name = "FILE")]
     predictor: Option<PathBuf>,
+    /// Zero-cost scores for the strategies to know, as `bespoke proxies
+    /// --format nasbench201 --json` prints them.
+    #[arg(long, value_name = "FILE")]
+    scores: Option<PathBuf>,
     /// What to find: the front of accuracy and latency, the best accuracy at
     /// any latency, or the best accuracy under HELP's latency limits.
     #[arg(long, value_enum, default_value_t = Task::Front)]
@@ -119,7 +123,10 @@ pub fn run(args: Args) -> miette::Result<()> {
         path: args.accuracy.clone(),
         column: args.column.clone(),
     };
-    let benchmark = Benchmark::read(&args.tables, &accuracy).into_diagnostic()?;
+    let mut benchmark = Benchmark::read(&args.tables, &accuracy).into_diagnostic()?;
+    if let Some(path) = &args.scores {
+        benchmark.read_scores(path).into_diagnostic()?;
+    }
     let devices = match args.device.is_empty() {
         true => split(TableSpace::NasBench201)
             .test

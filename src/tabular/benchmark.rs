@@ -70,6 +70,8 @@ pub struct Benchmark {
     pub measured: Measured,
     /// What [`describe`] says of each network.
     pub(super) descriptions: Arc<Vec<Vec<f64>>>,
+    /// By row, one a proxy; empty where there are none.
+    pub(super) scores: Arc<Vec<Vec<f64>>>,
     pub(super) index: Arc<HashMap<Architecture, usize>>,
 }
 
@@ -120,6 +122,7 @@ impl Benchmark {
             accuracy: known.into_iter().flatten().collect(),
             measured,
             descriptions: Arc::new(descriptions),
+            scores: Arc::default(),
             index: Arc::new(index),
         })
     }

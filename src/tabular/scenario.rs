@@ -129,23 +129,26 @@ impl<'a> Scenario<'a> {
             .collect())
     }
 
-    /// What a strategy may know: predicted latencies, and descriptions of the
-    /// networks.
+    /// What a strategy may know: predicted latencies, descriptions of the
+    /// networks, and the benchmark's scores.
     pub fn knowledge(&self) -> Arc<dyn Knowledge> {
         Arc::new(Foretold {
             index: self.benchmark.index.clone(),
             descriptions: self.benchmark.descriptions.clone(),
             latency: Some(self.predicted.clone()),
+            scores: self.benchmark.scores.clone(),
         })
     }
 }
 
-/// Descriptions of a benchmark's networks, and predicted latencies where there
-/// are some.
+/// Descriptions of a benchmark's networks, and predicted latencies and scores
+/// where there are some.
 struct Foretold {
     index: Arc<HashMap<Architecture, usize>>,
     descriptions: Arc<Vec<Vec<f64>>>,
     latency: Option<Arc<Vec<Estimate>>>,
+    /// By row; empty where there are none.
+    scores: Arc<Vec<Vec<f64>>>,
 }
 
 impl Knowledge for Foretold {
@@ -159,19 +162,21 @@ impl Knowledge for Foretold {
                 .iter()
                 .map(|latency| (Metric::LATENCY, latency[row]))
                 .collect(),
-            scores: Vec::new(),
+            scores: self.scores.get(row).cloned().unwrap_or_default(),
             features: self.descriptions[row].clone(),
         }
     }
 }
 
 impl Benchmark {
-    /// What a strategy may know where there is no device: descriptions alone.
+    /// What a strategy may know where there is no device: descriptions and
+    /// scores.
     pub fn knowledge(&self) -> Arc<dyn Knowledge> {
         Arc::new(Foretold {
             index: self.index.clone(),
             descriptions: self.descriptions.clone(),
             latency: None,
+            scores: self.scores.clone(),
         })
     }
 }

@@ -194,6 +194,47 @@ fn peers_are_scored_like_ours() {
 }
 
 #[test]
+fn scores_are_read_and_known_to_strategies() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), csv()).unwrap();
+    let mut with = Benchmark::read(&tables(), &column(file.path())).unwrap();
+    // The best proxy that there is, and one that is not always defined.
+    let mut text = String::new();
+    for (row, architecture) in with.measured.table.architectures.iter().enumerate() {
+        let undefined = row % 3 == 0;
+        let other = if undefined { "" } else { ",\"b\":1e9" };
+        let score = with.accuracy[row];
+        writeln!(
+            text,
+            "{{\"errors\":{{}},\"genotype\":\"{architecture}\",\"scores\":{{\"a\":{score}{other}}}}}"
+        )
+        .unwrap();
+    }
+    std::fs::write(file.path(), &text).unwrap();
+    with.read_scores(file.path()).unwrap();
+    let needed = |benchmark: &Benchmark| {
+        let best = benchmark.accuracy.iter().copied().fold(0.0, f64::max);
+        let courses = best_accuracies(benchmark, &[Kind::Guided], &setup(3, 40)).unwrap();
+        let each = courses.iter().map(|c| until(&c.accuracy, best).min(40.0));
+        each.sum::<f64>()
+    };
+    let (told, blind) = (needed(&with), needed(benchmark()));
+    assert!(told < blind, "{told} with scores, {blind} without");
+
+    let mut error = |text: &str| {
+        std::fs::write(file.path(), text).unwrap();
+        with.read_scores(file.path()).unwrap_err().to_string()
+    };
+    let (first, rest) = text.split_once('\n').unwrap();
+    assert!(error(rest).contains("1 architectures have no line"));
+    let message = error(&format!("{first}\n{{\"genotype\": 3}}\n"));
+    assert!(
+        message.contains("line 2") && message.contains("bespoke proxies"),
+        "{message}"
+    );
+}
+
+#[test]
 fn wrong_tables_are_explained() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let error = |text: &str| {

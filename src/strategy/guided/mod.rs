@@ -4,8 +4,8 @@
 //! expected to add most to the front.
 //!
 //! The model is an exact Gaussian process on normal scores of the losses, over
-//! the network's graph and the decisions, with zero-cost scores as a linear
-//! part where there are some. With one foretold objective beside it a
+//! the network's graph, zero-cost scores where there are some, and the
+//! decisions. With one foretold objective beside it a
 //! candidate's worth is its expected hypervolume improvement, an integral over
 //! one dimension; with one objective alone it is expected improvement; with
 //! more it is expected improvement of a random augmented Tchebycheff sum, as

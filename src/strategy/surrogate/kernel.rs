@@ -1,27 +1,25 @@
 //! The covariance of two architectures' values: a smooth function of what
-//! describes their networks, one of the decisions that differ, and a linear
-//! one of scores known beforehand. How much of each is learned by maximum a
-//! posteriori.
+//! describes their networks, and one of the decisions that differ. How much of
+//! each is learned by maximum a posteriori.
 
 use super::points::{Difference, Points};
 
 /// Numbers that shape the kernel, all logarithms.
-const PARAMETERS: usize = 6;
+const PARAMETERS: usize = 5;
 /// Most observations a fit looks at.
 const FITTED: usize = 120;
 
-/// A sum of three covariances and noise.
+/// A sum of two covariances and noise.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::strategy) struct Kernel {
     /// Variance and length of the Matérn 5/2 over features, variance and
-    /// length (in decisions) of the exponential over decisions, variance of
-    /// the linear part, noise.
+    /// length (in decisions) of the exponential over decisions, noise.
     log: [f64; PARAMETERS],
 }
 
 /// Where the prior has its mode, for targets of variance 1, and its standard
 /// deviation.
-const MODE: [f64; PARAMETERS] = [0.0, 0.0, -1.0, 1.0, -2.0, -4.0];
+const MODE: [f64; PARAMETERS] = [0.0, 0.0, -1.0, 1.0, -4.0];
 const SPREAD: f64 = 1.5;
 
 impl Default for Kernel {
@@ -42,13 +40,12 @@ impl Kernel {
             by_decisions: (0..=choices)
                 .map(|differ| (p[2] * (-(differ as f64) / p[3]).exp()) as f32)
                 .collect(),
-            scores: p[4] as f32,
         }
     }
 
     /// Variance of an observation about its value.
     pub fn noise(&self) -> f32 {
-        (self.log[5].exp() + 1e-4) as f32
+        (self.log[4].exp() + 1e-4) as f32
     }
 
     /// The kernel that explains observations best: maximum a posteriori by a
@@ -132,7 +129,6 @@ pub(in crate::strategy) struct Prepared {
     per_square: f32,
     /// The part of so many differing decisions.
     by_decisions: Vec<f32>,
-    scores: f32,
 }
 
 impl Prepared {
@@ -140,6 +136,6 @@ impl Prepared {
     pub fn at(&self, d: Difference) -> f32 {
         let r = (self.per_square * d.features).sqrt();
         let matern = (1.0 + r + r * r / 3.0) * (-r).exp();
-        self.smooth * matern + self.by_decisions[d.decisions] + self.scores * d.scores
+        self.smooth * matern + self.by_decisions[d.decisions]
     }
 }

@@ -2,7 +2,7 @@
 //! quantile of its rank. A few failures far behind the rest then do not decide
 //! what the model thinks of the best.
 
-/// A monotone map learned from losses.
+/// A monotone map learned from losses, or from any numbers whose ranks count.
 #[derive(Debug, Clone)]
 pub(in crate::strategy) struct Warp {
     /// Distinct losses, ascending, with their scores.
@@ -28,8 +28,12 @@ impl Warp {
         Warp { knots }
     }
 
-    /// The score of a loss; losses beyond the ends get those of the ends.
+    /// The score of a loss; losses beyond the ends get those of the ends, and
+    /// what is no number none.
     pub fn score(&self, loss: f64) -> f64 {
+        if loss.is_nan() {
+            return loss;
+        }
         interpolate(&self.knots, loss, |k| k.0, |k| k.1)
     }
 
