@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::buffer;
 use super::conv::Plan;
+use super::depthwise::transpose;
 use super::gemm::{Matrix, product};
 
 /// Rows of a matrix product handled as one piece of work. Fixed, so that sums
@@ -37,18 +38,7 @@ impl Plan {
         if taps == 1 {
             return Cow::Borrowed(filters);
         }
-        let mut out = vec![0.0; filters.len()];
-        for (from, to) in filters
-            .chunks_exact(taps * inputs)
-            .zip(out.chunks_exact_mut(taps * inputs))
-        {
-            for input in 0..inputs {
-                for tap in 0..taps {
-                    to[tap * inputs + input] = from[input * taps + tap];
-                }
-            }
-        }
-        Cow::Owned(out)
+        Cow::Owned(each_transposed(filters, inputs, taps))
     }
 
     /// The inverse of [`by_tap`](Self::by_tap).
@@ -57,18 +47,7 @@ impl Plan {
         if taps == 1 {
             return filters;
         }
-        let mut out = vec![0.0; filters.len()];
-        for (from, to) in filters
-            .chunks_exact(taps * inputs)
-            .zip(out.chunks_exact_mut(taps * inputs))
-        {
-            for input in 0..inputs {
-                for tap in 0..taps {
-                    to[input * taps + tap] = from[tap * inputs + input];
-                }
-            }
-        }
-        out
+        each_transposed(&filters, taps, inputs)
     }
 
     /// Visits each run of pixels that lies contiguously both in an image and in
@@ -170,6 +149,12 @@ impl Plan {
             }
         }
     }
+}
+
+/// One matrix of `rows x columns` after another, each transposed.
+fn each_transposed(matrices: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let each = matrices.chunks_exact(rows * columns);
+    each.flat_map(|m| transpose(m, rows, columns)).collect()
 }
 
 /// Short copies inline; a call to `memcpy` costs more than a few floats.
