@@ -8,6 +8,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
+use super::train::limited;
 use super::{Supernet, SupernetError};
 use crate::correlation::spearman;
 use crate::data::Dataset;
@@ -58,8 +59,10 @@ impl Supernet {
         on_done: &(dyn Fn() -> ControlFlow<()> + Sync),
     ) -> Result<Ranking, SupernetError> {
         let drawn = draw(space, count, seed);
+        let limited = limited(dataset, self.config.train_images);
+        let split = limited.as_ref().unwrap_or(&dataset.train);
         let inherited = in_parallel(drawn.len(), threads, |index| {
-            let found = self.inherited_accuracy(space, &drawn[index], dataset, device);
+            let found = self.inherited_accuracy(space, &drawn[index], dataset, split, device);
             match on_done() {
                 ControlFlow::Continue(()) => found,
                 ControlFlow::Break(()) => Err(SupernetError::Cancelled),

@@ -32,6 +32,12 @@ pub(crate) struct Shared {
     gradient: Option<Vec<f32>>,
 }
 
+impl Shared {
+    fn covers(&self, dims: &[usize]) -> bool {
+        self.dims.iter().zip(dims).all(|(have, need)| have >= need)
+    }
+}
+
 /// How weights are changed by their gradients.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Descent {
@@ -98,6 +104,14 @@ impl SharedWeights {
         }
     }
 
+    /// Whether every tensor is there and large enough for a network.
+    pub fn covers(&self, placed: &MixedNetwork) -> bool {
+        learned(placed).iter().all(|(spec, key)| {
+            let shared = self.tensors.get(key);
+            shared.is_some_and(|shared| shared.covers(&spec.dims))
+        })
+    }
+
     /// Makes every tensor large enough for a network; what is new is drawn as
     /// [`Weights::random`] draws it.
     pub fn reserve(&mut self, placed: &MixedNetwork) {
@@ -115,7 +129,7 @@ impl SharedWeights {
                     };
                     self.tensors.insert(key, shared);
                 }
-                Some(shared) if shared.dims.iter().zip(&spec.dims).all(|(a, b)| a >= b) => {}
+                Some(shared) if shared.covers(&spec.dims) => {}
                 Some(shared) => {
                     let dims: Vec<usize> = shared
                         .dims
