@@ -14,8 +14,8 @@ use crate::network::{Network, Weights};
 use crate::space::Architecture;
 use crate::store::{self, Asked, Evaluated, Event, Lease};
 use crate::strategy::{
-    self, Answer, Budget, Candidate, Estimate, Goals, Metric, Problem, Settings, Strategy, Timed,
-    drive,
+    self, Answer, Budget, Candidate, Estimate, Goals, Kind, Metric, Problem, Settings, Strategy,
+    Timed, drive,
 };
 
 /// What an evaluation needs beside the candidate.
@@ -47,40 +47,49 @@ impl Search<'_> {
     ) -> Result<(), SearchError> {
         let experiment = &self.experiment;
         let calibrations = Arc::new(calibrations);
-        let goals = experiment.goals()?;
         let device = crate::model::backend::device(experiment.backend)?;
-        let problem = Problem {
-            space: self.space.clone(),
-            goals: goals.clone(),
-            knowledge: Arc::new(SearchKnowledge {
-                space: self.space.clone(),
-                calibrations: calibrations.clone(),
-                scores: Scores {
-                    proxies: experiment.proxies()?,
-                    dataset: self.dataset.clone(),
-                    seed: experiment.seed,
-                    device: device.clone(),
-                    known: Mutex::default(),
-                },
-            }),
-        };
         // What this search's own earlier process had, if it was cut short.
         self.store.end_leases_of_the_gone(&self.run)?;
         let exploration = Exploration {
-            goals,
+            goals: experiment.goals()?,
             calibrations: calibrations.clone(),
             device: device.clone().autodiff(),
             recorded: self.recorded(),
             worker: Worker::new(self.lease),
             turns: Turns::new(experiment.threads),
         };
-        let kind = match experiment.strategy {
-            Searcher::Asking(kind) => kind,
+        let worker = &exploration.worker;
+        worker.keeping(&self.store, &self.run, || match experiment.strategy {
+            Searcher::Asking(kind) => self.let_ask(kind, pool, &exploration, device),
             Searcher::Gradient(method) => {
-                return exploration.worker.keeping(&self.store, &self.run, || {
-                    self.descend(method, &calibrations, &exploration, &device)
-                });
+                self.descend(method, &calibrations, &exploration, &device)
             }
+        })
+    }
+
+    /// Lets a strategy ask until the budget is spent.
+    fn let_ask(
+        &self,
+        kind: Kind,
+        pool: Vec<(Architecture, Network)>,
+        exploration: &Exploration,
+        device: burn::tensor::Device,
+    ) -> Result<(), SearchError> {
+        let experiment = &self.experiment;
+        let problem = Problem {
+            space: self.space.clone(),
+            goals: exploration.goals.clone(),
+            knowledge: Arc::new(SearchKnowledge {
+                space: self.space.clone(),
+                calibrations: exploration.calibrations.clone(),
+                scores: Scores {
+                    proxies: experiment.proxies()?,
+                    dataset: self.dataset.clone(),
+                    seed: experiment.seed,
+                    device,
+                    known: Mutex::default(),
+                },
+            }),
         };
         let settings = Settings {
             seed: experiment.seed,
@@ -101,14 +110,12 @@ impl Search<'_> {
             // many train here is a matter of turns.
             threads: experiment.window.min(experiment.threads + WAITING),
         };
-        exploration.worker.keeping(&self.store, &self.run, || {
-            drive(
-                &mut strategy,
-                budget,
-                |candidate| self.evaluate(candidate, &exploration),
-                |_| {},
-            )
-        })?;
+        drive(
+            &mut strategy,
+            budget,
+            |candidate| self.evaluate(candidate, exploration),
+            |_| {},
+        )?;
         self.send(Report::PhaseDone);
         let (taken, whole) = (strategy.taken(), started.elapsed());
         self.say(format!(
