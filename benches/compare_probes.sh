@@ -8,20 +8,18 @@ set -eu
 first=$1 second=$2
 cd "$(dirname "$0")/.."
 space=${3:-search-spaces/quickstart.space}
-if [ -z "${BESPOKE:-}" ]; then
-    cargo build --release --quiet --bin bespoke
-    BESPOKE="${CARGO_TARGET_DIR:-target}/release/bespoke"
-fi
+. benches/setup.sh
+our_program
 dir=$(mktemp -d)
 started=
 trap 'kill $started 2>/dev/null || true; rm -rf "$dir"' EXIT
-"$BESPOKE" serve --listen 127.0.0.1:0 --state "$dir/coordinator" >"$dir/serve" 2>/dev/null &
+"$bespoke" serve --listen 127.0.0.1:0 --state "$dir/coordinator" >"$dir/serve" 2>/dev/null &
 started=$!
 while [ ! -e "$dir/coordinator/admin.json" ]; do sleep 0.1; done
 export BESPOKE_COORDINATOR="$dir/coordinator/admin.json"
 agent() {
     # The printed line: bespoke-probe enrol HOST:PORT TOKEN
-    words=$("$BESPOKE" devices enrol "$1" | tr '\\\n' '  ' | grep -o 'bespoke-probe enrol *[^ ]* *[^ ]*')
+    words=$("$bespoke" devices enrol "$1" | tr '\\\n' '  ' | grep -o 'bespoke-probe enrol *[^ ]* *[^ ]*')
     # shellcheck disable=SC2086
     set -- "$1" "$2" $words
     "$2" enrol "$5" "$6" --state "$dir/$1" >/dev/null
@@ -33,7 +31,7 @@ agent second "$second"
 sleep 1
 for round in 1 2 3; do
     for name in first second; do
-        "$BESPOKE" measure "$space" -n 10 --engine "$name/tract@$round" --json >"$dir/$name-$round.json" 2>/dev/null
+        "$bespoke" measure "$space" -n 10 --engine "$name/tract@$round" --json >"$dir/$name-$round.json" 2>/dev/null
     done
 done
 ls -l "$first" "$second" | awk '{ print $9 ": " $5 " bytes" }'

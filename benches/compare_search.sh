@@ -11,21 +11,9 @@ cd "$(dirname "$0")/.."
 evaluations="${2:-500}"
 seeds="${3:-20}"
 devices="${4:-titan_rtx_256,gold_6226,fpga,pixel2,raspi4,eyeriss}"
-# PEERS_PYTHON names an interpreter that has pymoo and Optuna.
-python="${PEERS_PYTHON:-benches/.venv/bin/python}"
-if ! "$python" -c 'import pymoo, optuna' 2>/dev/null; then
-    python3 -m venv benches/.venv &&
-        benches/.venv/bin/python -m pip install --quiet --disable-pip-version-check pymoo optuna ||
-        { echo '*** SKIPPED: pymoo and Optuna cannot be installed; nothing is compared with them ***' >&2; exit 0; }
-    python=benches/.venv/bin/python
-fi
-# BESPOKE names a program built before.
-if [ -n "${BESPOKE:-}" ]; then
-    bespoke="$BESPOKE"
-else
-    cargo build --release --quiet --bin bespoke
-    bespoke="${CARGO_TARGET_DIR:-target}/release/bespoke"
-fi
+. benches/setup.sh
+python_with 'import pymoo, optuna' pymoo optuna
+our_program
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 "$bespoke" bench search --accuracy "$accuracies" --device "$devices" --seeds "$seeds" \

@@ -7,22 +7,10 @@
 #   benches/compare_training.sh [--rounds N] [--steps N] [--only NAME,...] [--json]
 set -eu
 cd "$(dirname "$0")/.."
-# PYTHON names an interpreter with PyTorch.
-python="${PYTHON:-benches/.venv/bin/python}"
+. benches/setup.sh
 export CUDA_VISIBLE_DEVICES=
-if ! "$python" -c 'import torch, numpy' 2>/dev/null; then
-    python=benches/.venv/bin/python
-    python3 -m venv benches/.venv &&
-        "$python" -m pip install --quiet --disable-pip-version-check torch numpy ||
-        { echo '*** SKIPPED: PyTorch cannot be installed; training is not compared with it ***' >&2; exit 0; }
-fi
-# BESPOKE names a program built before.
-if [ -n "${BESPOKE:-}" ]; then
-    bespoke="$BESPOKE"
-else
-    cargo build --release --quiet --bin bespoke
-    bespoke="${CARGO_TARGET_DIR:-target}/release/bespoke"
-fi
+python_with 'import torch, numpy' torch numpy
+our_program
 graphs="$(mktemp -d)"
 trap 'rm -rf "$graphs"' EXIT
 networks='--space search-spaces/cifar10.space --space search-spaces/nasbench201.space --space search-spaces/quickstart.space -n 2'

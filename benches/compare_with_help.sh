@@ -9,23 +9,13 @@ set -eu
 cd "$(dirname "$0")/.."
 space="${1:-nasbench201}"
 [ $# -gt 0 ] && shift
-venv=benches/.venv
+. benches/setup.sh
 export CUDA_VISIBLE_DEVICES=
-if ! "$venv/bin/python" -c 'import torch, numpy' 2>/dev/null; then
-    python3 -m venv "$venv" &&
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check torch numpy ||
-        { echo '*** SKIPPED: PyTorch cannot be installed; nothing is compared with HELP ***' >&2; exit 0; }
-fi
-# BESPOKE names a program built before.
-if [ -n "${BESPOKE:-}" ]; then
-    bespoke="$BESPOKE"
-else
-    cargo build --release --quiet --bin bespoke
-    bespoke="${CARGO_TARGET_DIR:-target}/release/bespoke"
-fi
+python_with 'import torch, numpy' torch numpy
+our_program
 ours="$("$bespoke" bench predictor --speed --only "$space" --json)"
-help="$("$venv/bin/python" benches/help_predictor.py --space "$space" "$@")"
-OURS="$ours" HELP="$help" "$venv/bin/python" - <<'PYTHON'
+help="$("$python" benches/help_predictor.py --space "$space" "$@")"
+OURS="$ours" HELP="$help" "$python" - <<'PYTHON'
 import json, os
 
 ours, help = json.loads(os.environ["OURS"])[0], json.loads(os.environ["HELP"])

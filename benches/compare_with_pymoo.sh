@@ -8,13 +8,9 @@
 #   benches/compare_with_pymoo.sh
 set -eu
 cd "$(dirname "$0")/.."
-python="${PYTHON:-benches/.venv/bin/python}"
+. benches/setup.sh
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
-if ! "$python" -c 'import pymoo' 2>/dev/null; then
-    { [ -x "$python" ] || python3 -m venv benches/.venv; } &&
-        "$python" -m pip install --quiet --disable-pip-version-check pymoo ||
-        { echo '*** SKIPPED: pymoo cannot be installed; nothing is compared ***' >&2; exit 0; }
-fi
+python_with 'import pymoo' pymoo
 table="$(mktemp)"
 trap 'rm -f "$table"' EXIT
 ours="$(cargo bench --quiet --manifest-path benches/Cargo.toml --bench strategies -- nsga2 "$table")"
