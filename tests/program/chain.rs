@@ -96,9 +96,9 @@ fn an_interrupted_search_resumes_where_it_stopped() {
     let db = db.to_str().unwrap();
     let mut args = vec!["search", "runs/quickstart.toml", "--db", db];
     args.extend(TINY);
-    args.extend(["--train-images", "10000"]);
-    let position = args.iter().position(|a| *a == "--train-images").unwrap();
-    args.drain(position..position + 2);
+    // Long enough to be stopped in between.
+    let images = args.iter().position(|a| *a == "--train-images").unwrap() + 1;
+    args[images] = "4000";
     let mut child = Command::new(env!("CARGO_BIN_EXE_bespoke"))
         .args(&args)
         .stderr(std::process::Stdio::null())
@@ -150,7 +150,13 @@ fn an_interrupted_search_resumes_where_it_stopped() {
 fn a_gpu_trains_the_candidates_where_there_is_one() {
     let dir = tempfile::tempdir().unwrap();
     let db = dir.path().join("b.db");
-    let mut args = vec!["search", "--db", db.to_str().unwrap(), "--backend", "wgpu"];
+    // Few operators: software Vulkan takes seconds to compile each.
+    let space = dir.path().join("small.space");
+    let text = "space small\ninput image 1x28x28\nclasses 10\nnetwork {\n  \
+                conv3x3(2 * {1..16}, stride 2) bn relu pool avg global linear(classes)\n}\n";
+    std::fs::write(&space, text).unwrap();
+    let (db, space) = (db.to_str().unwrap(), space.to_str().unwrap());
+    let mut args = vec!["search", "--db", db, "--space", space, "--backend", "wgpu"];
     args.extend(TINY);
     let run = bespoke(&args);
     if err(&run).contains("no GPU answers to wgpu") {
