@@ -22,8 +22,6 @@ mod gemm;
 mod norm;
 #[cfg(target_arch = "x86_64")]
 mod outer;
-#[cfg(target_arch = "x86_64")]
-mod pieces;
 mod pool;
 #[cfg(target_arch = "x86_64")]
 mod reading;

@@ -2,11 +2,13 @@
 //! registers: see [`reading`](super::reading) for what is read and
 //! [`channelwise`](super::channelwise) for the arithmetic.
 
+use rayon::prelude::*;
+
 use super::channelwise::{products, sums};
 use super::conv::Plan;
 use super::depthwise::transpose;
-use super::pieces;
-use super::reading::{Backwards, Reading};
+use super::direct::PARTIAL_SUMS;
+use super::reading::{Backwards, Reading, piece_images};
 use super::walk::{Runs, Width};
 
 /// All channels at once of what one of them reads.
@@ -28,11 +30,22 @@ pub(super) fn forward(
 ) {
     let reading = Reading::new(plan);
     let weights = transpose(filters, plan.in_channels, plan.window.taps());
-    pieces::forward(plan, &reading, x, out, |maps, images, out| {
-        let from = all_channels(reading.of(maps, images), plan);
-        sums(width, from, &weights, out, reading.to(images));
-        finish(out);
-    });
+    let piece = piece_images(plan);
+    let out_len = plan.window.output_pixels() * plan.out_channels;
+    out.par_chunks_mut(piece * out_len)
+        .zip(x.par_chunks(piece * reading.border.inner_len()))
+        .for_each_init(Vec::new, |buffer, (out, maps)| {
+            let images = out.len() / out_len;
+            let from = reading.of(reading.border.around(maps, buffer), images);
+            sums(
+                width,
+                all_channels(from, plan),
+                &weights,
+                out,
+                reading.to(images),
+            );
+            finish(out);
+        });
 }
 
 /// Gradient of the filters, `[C, 1, taps]`.
@@ -44,11 +57,29 @@ pub(super) fn filter_gradient(
 ) -> Vec<f32> {
     let reading = Reading::new(plan);
     let len = plan.window.taps() * plan.in_channels;
-    let add = |maps: &[f32], images: usize, gradient: &[f32], sum: &mut [f32]| {
-        let from = all_channels(reading.of(maps, images), plan);
-        products(width, from, gradient, reading.to(images), sum);
-    };
-    let sum = pieces::filter_gradient(plan, &reading, x, output_gradient, len, add);
+    let piece = piece_images(plan);
+    let out_len = plan.window.output_pixels() * plan.out_channels;
+    let in_len = reading.border.inner_len();
+    let part = plan.images.div_ceil(PARTIAL_SUMS).next_multiple_of(piece);
+    let partial: Vec<Vec<f32>> = output_gradient
+        .par_chunks(part * out_len)
+        .zip(x.par_chunks(part * in_len))
+        .map(|(gradient, maps)| {
+            let mut sum = vec![0.0; len];
+            let mut buffer = Vec::new();
+            for (gradient, maps) in gradient
+                .chunks(piece * out_len)
+                .zip(maps.chunks(piece * in_len))
+            {
+                let images = gradient.len() / out_len;
+                let from = reading.of(reading.border.around(maps, &mut buffer), images);
+                let from = all_channels(from, plan);
+                products(width, from, gradient, reading.to(images), &mut sum);
+            }
+            sum
+        })
+        .collect();
+    let sum = super::sum_in_order(partial, len);
     transpose(&sum, plan.window.taps(), plan.in_channels)
 }
 
@@ -70,10 +101,18 @@ pub(super) fn input_gradient(
             class.taps.iter().flat_map(of_tap).copied().collect()
         })
         .collect();
-    pieces::input_gradient(plan, &reading, output_gradient, |gradient, images, data| {
-        for (class, weights) in reading.classes.iter().zip(&of_classes) {
-            let from = all_channels(class.of(gradient, images), plan);
-            sums(width, from, weights, data, class.to(images));
-        }
-    })
+    let piece = piece_images(plan);
+    let in_len = plan.window.input_pixels() * channels;
+    let mut data = reading.buffer(plan.images * in_len);
+    data.par_chunks_mut(piece * in_len)
+        .zip(output_gradient.par_chunks(piece * reading.border.inner_len()))
+        .for_each_init(Vec::new, |buffer, (images, gradient)| {
+            let count = images.len() / in_len;
+            let gradient = reading.border.around(gradient, buffer);
+            for (class, weights) in reading.classes.iter().zip(&of_classes) {
+                let from = all_channels(class.of(gradient, count), plan);
+                sums(width, from, weights, images, class.to(count));
+            }
+        });
+    data
 }
