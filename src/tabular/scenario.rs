@@ -132,12 +132,7 @@ impl<'a> Scenario<'a> {
     /// What a strategy may know: predicted latencies, descriptions of the
     /// networks, and the benchmark's scores.
     pub fn knowledge(&self) -> Arc<dyn Knowledge> {
-        Arc::new(Foretold {
-            index: self.benchmark.index.clone(),
-            descriptions: self.benchmark.descriptions.clone(),
-            latency: Some(self.predicted.clone()),
-            scores: self.benchmark.scores.clone(),
-        })
+        self.benchmark.foretold(Some(self.predicted.clone()))
     }
 }
 
@@ -172,11 +167,15 @@ impl Benchmark {
     /// What a strategy may know where there is no device: descriptions and
     /// scores.
     pub fn knowledge(&self) -> Arc<dyn Knowledge> {
+        self.foretold(None)
+    }
+
+    fn foretold(&self, latency: Option<Arc<Vec<Estimate>>>) -> Arc<dyn Knowledge> {
         Arc::new(Foretold {
             index: self.index.clone(),
             descriptions: self.descriptions.clone(),
-            latency: None,
             scores: self.scores.clone(),
+            latency,
         })
     }
 }
